@@ -1,0 +1,183 @@
+//! Every channel kind, one pure file each: a delivery becomes requests, replies become an outcome. Knows no client, no
+//! async and no clock; what is sent is bytes that tests can compare.
+//!
+//! To add a kind, write its file and add two lines here: `mod` and an entry in [`KINDS`].
+
+use balefire_model::settings::{FieldDoc, Reader};
+use balefire_model::{Delivery, Outcome};
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod console;
+mod wire;
+
+pub use wire::*;
+
+/// Every kind that a configuration may name, in the order in which help lists them.
+pub static KINDS: &[Kind] = &[Kind { key: "console", about: "a panel or a line on standard error", resolve: console::resolve }];
+
+/// A channel kind.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// The key in the configuration.
+    pub key: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// Reads the kind's settings. Problems go to the reader's session; the result may be used only without any.
+    pub resolve: fn(&Reader<'_>, &Host) -> Box<dyn Channel>,
+}
+
+impl Kind {
+    /// The kind of a key.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Kind> {
+        KINDS.iter().find(|kind| kind.key == key)
+    }
+
+    /// The kind's settings, described.
+    #[must_use]
+    pub fn fields(&self) -> Vec<FieldDoc> {
+        let load = |_: &str| Ok(String::new());
+        let session = balefire_model::settings::Session::new(&load);
+        let reader = Reader::describing(&session);
+        (self.resolve)(&reader, &Host::default());
+        reader.finish()
+    }
+}
+
+/// What a kind may know of the machine that it runs on.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The machine's name.
+    pub name: String,
+    /// Our process id.
+    pub pid: u32,
+}
+
+/// A configured channel: all its decisions, none of its acts.
+pub trait Channel: Debug + Send + Sync {
+    /// What its kind can and cannot do.
+    fn limits(&self) -> Limits;
+
+    /// What must be opened for it. Asked once, when the configuration comes into force.
+    fn transport(&self) -> Transport;
+
+    /// What to do next for a delivery, given the replies to what was sent so far (one per [`Step::Send`], in order).
+    /// A function of its arguments: the same ones give the same bytes.
+    fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step;
+}
+
+/// What a channel's kind can do, and how much of it at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many deliveries may be under way at once. What is more waits in the journal.
+    pub in_flight: u32,
+    /// The largest message that the far side takes, in bytes; messages are cut to it with a mark that says so.
+    pub message_bytes_max: usize,
+    /// How long one attempt may take in all.
+    pub attempt_timeout: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Send this and come back with the reply.
+    Send(Request),
+    /// The attempt is over.
+    Done(Outcome),
+}
+
+/// What the application opens for a channel.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// Standard error.
+    Console,
+    /// HTTP/1.1 requests.
+    Http(HttpTransport),
+    /// An SMTP session.
+    Smtp(SmtpTransport),
+    /// Syslog frames.
+    Syslog(SyslogTransport),
+    /// Lines at the end of a file.
+    File(FileTransport),
+}
+
+/// How to make HTTP requests.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// Own certificate authorities, PEM; the system's where there is none.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How to talk to a mail server.
+#[derive(Clone, Debug)]
+pub struct SmtpTransport {
+    /// The server's name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the session is protected.
+    pub tls: SmtpTls,
+    /// User and password, where the server wants them.
+    pub credentials: Option<(String, balefire_model::text::Secret)>,
+    /// Own certificate authorities, PEM; the system's where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// The name that we say in EHLO.
+    pub hello: String,
+    /// How long each step of the session may take.
+    pub timeout: Duration,
+}
+
+/// How an SMTP session is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Not at all.
+    None,
+    /// STARTTLS, or no session.
+    StartTls,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+/// Where syslog frames go.
+#[derive(Clone, Debug)]
+pub struct SyslogTransport {
+    /// The receiver.
+    pub to: SyslogTarget,
+    /// How long to wait for a connection or a write.
+    pub timeout: Duration,
+}
+
+/// A syslog receiver.
+#[derive(Clone, Debug)]
+pub enum SyslogTarget {
+    /// A local datagram or stream socket such as `/dev/log`.
+    Local(PathBuf),
+    /// UDP (RFC 5426), `host:port`.
+    Udp(String),
+    /// TCP (RFC 6587), `host:port`.
+    Tcp(String),
+    /// TLS (RFC 5425).
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// The name that the certificate must carry.
+        server_name: String,
+        /// Own certificate authorities, PEM; the system's where there is none.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// A file that lines are appended to.
+#[derive(Clone, Debug)]
+pub struct FileTransport {
+    /// The file.
+    pub path: PathBuf,
+    /// The size after which it is renamed and a new one begun.
+    pub rotate_bytes: Option<u64>,
+    /// How many renamed files are kept.
+    pub keep: u32,
+}

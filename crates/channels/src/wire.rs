@@ -1,0 +1,109 @@
+//! What goes over a transport and what comes back, as data.
+
+use balefire_model::Cause;
+
+/// What a channel wants sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An HTTP request.
+    Http(HttpRequest),
+    /// A mail.
+    Mail(Mail),
+    /// One syslog message without framing; the transport frames it (RFC 6587 octet counting on TCP and TLS).
+    Syslog(Vec<u8>),
+    /// One line for a file, without its line break.
+    Line(Vec<u8>),
+    /// Something for a person at a terminal.
+    Screen(Screen),
+}
+
+/// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `POST`, `PUT`, ...
+    pub method: &'static str,
+    /// Absolute.
+    pub url: String,
+    /// In order; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+/// A mail: the envelope and the message (RFC 5322) with CR LF line ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The envelope's sender, an address without a name.
+    pub from: String,
+    /// The envelope's recipients.
+    pub to: Vec<String>,
+    /// The message.
+    pub message: Vec<u8>,
+}
+
+/// Both forms of a text for the terminal; the transport knows whether there is one, how wide it is, and whether it takes
+/// colours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// For a terminal: lines for a box.
+    pub panel: Panel,
+    /// For anything else: one line without a line break.
+    pub plain: String,
+}
+
+/// A titled box; all text is already safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panel {
+    /// In the box's upper edge.
+    pub title: String,
+    /// The paragraphs, in order.
+    pub lines: Vec<String>,
+    /// The colour of the box and of its first line.
+    pub style: anstyle::Style,
+}
+
+/// What came back for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// An HTTP answer.
+    Http(HttpReply),
+    /// The mail server's last answer.
+    Smtp {
+        /// The reply code, such as 250 or 535.
+        code: u16,
+        /// The reply's text.
+        text: String,
+    },
+    /// It was written as far as the transport can tell; what it can tell, in words.
+    Written(String),
+    /// There was no answer.
+    Failed {
+        /// Why: `Network` in most cases, `Auth` where TLS refused the certificate, `Schema` where the address is
+        /// forbidden.
+        cause: Cause,
+        /// In words, without secrets.
+        detail: String,
+    },
+}
+
+/// An HTTP answer, at most [`HTTP_REPLY_BYTES_MAX`] of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReply {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body's beginning.
+    pub body: Vec<u8>,
+}
+
+impl HttpReply {
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// How much of an answer's body is read; more can only be hostile or useless.
+pub const HTTP_REPLY_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,44 @@
+//! A delivery: one notification on its way to one channel, as the channel's kind sees it.
+
+use crate::id::DeliveryId;
+use crate::incident::Incident;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why we notify now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// The incident is new.
+    Opened,
+    /// Somebody asked for a test message (`balefire channels test`).
+    Test,
+}
+
+impl Reason {
+    /// The lower-case word; part of the delivery's id.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Opened => "opened",
+            Reason::Test => "test",
+        }
+    }
+}
+
+/// One notification to one channel, at one attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The same for every attempt.
+    pub id: DeliveryId,
+    /// The channel's name in the configuration.
+    pub channel: &'a str,
+    /// Why now.
+    pub reason: Reason,
+    /// What it is about.
+    pub incident: &'a Incident,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// When this attempt is made. The only field that differs between attempts, beside `attempt`.
+    pub now: Timestamp,
+}

@@ -1,0 +1,298 @@
+//! The journal's records: every fact that the engine needs after a restart and every step that `balefire why` tells.
+//! A record states what was decided; replay applies it and never decides again.
+
+use crate::channel::Reason;
+use crate::id::{DeliveryId, IncidentId, Position};
+use crate::incident::{Incident, State};
+use crate::journal::Entry;
+use crate::outcome::{Cause, Outcome};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One fact. The variant's number ([`Record::kind`]) and the payload's JSON are the stored form, version 1.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// An engine began to work on this journal.
+    Started(Started),
+    /// A sender's request with an `Idempotency-Key` was taken; comes before its incidents.
+    Submitted(Submitted),
+    /// An incident was taken in.
+    Accepted(Arc<Incident>),
+    /// It was decided who hears of an incident.
+    Routed(Routed),
+    /// An attempt is about to be made.
+    AttemptStarted(AttemptStarted),
+    /// An attempt ended, and what follows.
+    AttemptEnded(AttemptEnded),
+    /// Somebody acknowledged or resolved an incident.
+    StateChanged(StateChanged),
+    /// A configuration came into force.
+    Configured(Configured),
+    /// How far an input was read, and that everything before is accepted or refused.
+    InputRead(InputRead),
+    /// The engine's whole state, so that a start need not read everything.
+    Snapshot(Box<serde_json::value::RawValue>),
+    /// The engine stopped in good order.
+    Stopped(Stopped),
+}
+
+/// See [`Record::Started`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The program's version.
+    pub version: String,
+}
+
+/// See [`Record::Submitted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// SHA-256, in hexadecimal, of source, NUL and key.
+    pub key: String,
+    /// SHA-256, in hexadecimal, of the body: the same key with another body is a sender's mistake.
+    pub body: String,
+    /// The ids that the request's accepted items got, in order.
+    pub incidents: Vec<IncidentId>,
+}
+
+/// See [`Record::Routed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// Where its `Accepted` record stands.
+    pub accepted_at: Position,
+    /// The incident's severity, by which queues are ordered.
+    pub severity: crate::Severity,
+    /// The routes that took it, in order. Empty: recorded only.
+    pub routes: Vec<RouteTaken>,
+    /// The deliveries that follow, each channel once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<Planned>,
+    /// Why it is recorded only, where no delivery follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_only: Option<String>,
+}
+
+/// One route's part in a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTaken {
+    /// The route's name.
+    pub route: String,
+    /// What in the incident met which condition.
+    pub because: String,
+    /// The channels that it names.
+    pub channels: Vec<String>,
+}
+
+/// One delivery that was decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its id.
+    pub delivery: DeliveryId,
+    /// To which channel.
+    pub channel: String,
+    /// Why now.
+    pub reason: Reason,
+}
+
+/// See [`Record::AttemptStarted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// About which incident.
+    pub incident: IncidentId,
+    /// To which channel.
+    pub channel: String,
+    /// 1 for the first.
+    pub attempt: u32,
+}
+
+/// See [`Record::AttemptEnded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnded {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// About which incident.
+    pub incident: IncidentId,
+    /// To which channel.
+    pub channel: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What follows.
+    pub next: Next,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Nothing: the delivery has reached its end.
+    Done,
+    /// Another attempt, not before this time.
+    Retry(Timestamp),
+    /// No further attempt.
+    GiveUp {
+        /// The class of the reason; `network` also where the time allowed ran out.
+        cause: Cause,
+        /// The reason in words.
+        reason: String,
+    },
+}
+
+/// See [`Record::StateChanged`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateChanged {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// What it is from now on.
+    pub state: State,
+    /// Who said so.
+    pub by: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+}
+
+/// See [`Record::Configured`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// SHA-256, in hexadecimal, of the configuration's text, before substitution.
+    pub digest: String,
+    /// The channels' names and kinds.
+    pub channels: Vec<(String, String)>,
+}
+
+/// See [`Record::InputRead`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRead {
+    /// The input's name in the configuration.
+    pub input: String,
+    /// Which file it was, so that a rotated one is known again. Opaque to the engine.
+    pub file: String,
+    /// The byte after the last line that was taken.
+    pub offset: u64,
+}
+
+/// See [`Record::Stopped`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// What stopped it.
+    pub reason: String,
+}
+
+/// A stored entry that this version cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A kind from the future.
+    #[error("record kind {0} is not known to this version of balefire")]
+    Kind(u16),
+    /// The payload is not what the kind says.
+    #[error("payload of a {kind} record does not fit")]
+    Payload {
+        /// The kind's name.
+        kind: &'static str,
+        /// What did not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Record {
+    /// The kind's number in the stored form. Never changes its meaning.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        match self {
+            Record::Started(_) => 1,
+            Record::Submitted(_) => 2,
+            Record::Accepted(_) => kind::ACCEPTED,
+            Record::Routed(_) => 4,
+            Record::AttemptStarted(_) => 5,
+            Record::AttemptEnded(_) => 6,
+            Record::StateChanged(_) => 7,
+            Record::Configured(_) => 8,
+            Record::InputRead(_) => 9,
+            Record::Snapshot(_) => kind::SNAPSHOT,
+            Record::Stopped(_) => 11,
+        }
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self, at: Timestamp) -> Entry {
+        let payload = match self {
+            Record::Started(r) => json(r),
+            Record::Submitted(r) => json(r),
+            Record::Accepted(r) => json(&**r),
+            Record::Routed(r) => json(r),
+            Record::AttemptStarted(r) => json(r),
+            Record::AttemptEnded(r) => json(r),
+            Record::StateChanged(r) => json(r),
+            Record::Configured(r) => json(r),
+            Record::InputRead(r) => json(r),
+            Record::Snapshot(r) => r.get().as_bytes().to_vec(),
+            Record::Stopped(r) => json(r),
+        };
+        Entry { kind: self.kind(), at, payload }
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a kind or a payload that this version does not know.
+    pub fn decode(entry: &Entry) -> Result<Record, DecodeError> {
+        let bytes = &entry.payload;
+        Ok(match entry.kind {
+            1 => Record::Started(parse("started", bytes)?),
+            2 => Record::Submitted(parse("submitted", bytes)?),
+            kind::ACCEPTED => Record::Accepted(Arc::new(parse("accepted", bytes)?)),
+            4 => Record::Routed(parse("routed", bytes)?),
+            5 => Record::AttemptStarted(parse("attempt_started", bytes)?),
+            6 => Record::AttemptEnded(parse("attempt_ended", bytes)?),
+            7 => Record::StateChanged(parse("state_changed", bytes)?),
+            8 => Record::Configured(parse("configured", bytes)?),
+            9 => Record::InputRead(parse("input_read", bytes)?),
+            kind::SNAPSHOT => Record::Snapshot(parse("snapshot", bytes)?),
+            11 => Record::Stopped(parse("stopped", bytes)?),
+            other => return Err(DecodeError::Kind(other)),
+        })
+    }
+}
+
+/// Kinds that a reader may want to know without decoding.
+pub mod kind {
+    /// [`super::Record::Accepted`].
+    pub const ACCEPTED: u16 = 3;
+    /// [`super::Record::Snapshot`].
+    pub const SNAPSHOT: u16 = 10;
+
+    /// The kind's name as `balefire journal cat` prints it.
+    #[must_use]
+    pub fn name(kind: u16) -> &'static str {
+        match kind {
+            1 => "started",
+            2 => "submitted",
+            ACCEPTED => "accepted",
+            4 => "routed",
+            5 => "attempt_started",
+            6 => "attempt_ended",
+            7 => "state_changed",
+            8 => "configured",
+            9 => "input_read",
+            SNAPSHOT => "snapshot",
+            11 => "stopped",
+            _ => "unknown",
+        }
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records have string keys and no failing serialisers")
+}
+
+fn parse<'a, T: Deserialize<'a>>(kind: &'static str, bytes: &'a [u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(bytes).map_err(|source| DecodeError::Payload { kind, source })
+}

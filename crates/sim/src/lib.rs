@@ -1,0 +1,1 @@
+//! Seeded simulator: disk, network, clock, crashes; and its checkers

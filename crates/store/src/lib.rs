@@ -1,0 +1,1 @@
+//! The journal (segment files) and its view (SQLite)

@@ -1,0 +1,2 @@
+//! ci, tidy, bench.
+fn main() {}
