@@ -2,4 +2,18 @@
 //! they are durable; the same inputs give the same effects. Knows no clock, no randomness, no disk and no network.
 
 pub mod matcher;
+pub mod retry;
 pub mod route;
+
+mod dispatch;
+mod engine;
+mod queue;
+mod snapshot;
+mod state;
+mod submit;
+
+pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
+pub use queue::{ChannelPolicy, Rate};
+pub use retry::Retry;
+pub use state::{QueueStatus, State};
+pub use submit::{Idempotency, Submission};

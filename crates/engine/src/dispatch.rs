@@ -1,0 +1,43 @@
+//! Which deliveries go out now.
+
+use crate::engine::{Act, Effects, Engine, Job};
+use balefire_model::record::AttemptStarted;
+use balefire_model::{DeliveryId, Record};
+use jiff::Timestamp;
+
+impl Engine {
+    /// When a [`crate::Input::Tick`] would change something, if nothing else happens before; may be in the past.
+    #[must_use]
+    pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let queues = self.state.names.iter().zip(&self.state.queues);
+        queues.filter_map(|(name, queue)| queue.wakes_at(now, self.settings.channels.get(name)?)).min()
+    }
+
+    /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is
+    /// not forgotten, and goes on when the channel comes back.
+    pub(crate) fn dispatch(&mut self, now: Timestamp, effects: &mut Effects) {
+        let settings = self.settings.clone();
+        for index in 0..self.state.names.len() {
+            let Some(policy) = settings.channels.get(&self.state.names[index]) else { continue };
+            while let Some(delivery) = self.state.queues[index].take(now, policy) {
+                self.start(now, delivery, &policy.name, effects);
+            }
+        }
+    }
+
+    fn start(&mut self, now: Timestamp, delivery: DeliveryId, channel: &str, effects: &mut Effects) {
+        let pending = self.state.pending.get(&delivery).expect("what is queued is pending");
+        let job = Job {
+            delivery,
+            incident: pending.incident,
+            accepted_at: pending.accepted_at,
+            channel: channel.to_owned(),
+            reason: pending.reason,
+            attempt: pending.attempts + 1,
+        };
+        let started =
+            AttemptStarted { delivery, incident: job.incident, channel: job.channel.clone(), attempt: job.attempt };
+        self.record(now, Record::AttemptStarted(started), effects);
+        effects.acts.push(Act::Send(job));
+    }
+}

@@ -1,0 +1,176 @@
+//! The engine's memory as a record, and back: a start reads the last snapshot and what follows it.
+
+use crate::engine::Engine;
+use crate::state::{Answered, Pending, State};
+use balefire_model::channel::Reason;
+use balefire_model::{DeliveryId, IncidentId, Position, Severity};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The stored form, version 1.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    position: Position,
+    orders: u64,
+    digest: String,
+    channels: Vec<StoredChannel>,
+    keys: Vec<(Timestamp, String, String, Vec<IncidentId>)>,
+    inputs: BTreeMap<String, (String, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredChannel {
+    name: String,
+    failures: u32,
+    paused_until: Option<Timestamp>,
+    recent: Vec<Timestamp>,
+    pending: Vec<StoredPending>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPending {
+    id: DeliveryId,
+    incident: IncidentId,
+    at: Position,
+    severity: Severity,
+    reason: Reason,
+    attempts: u32,
+    in_flight: bool,
+    due: Option<Timestamp>,
+    since: Timestamp,
+    order: u64,
+}
+
+const VERSION: u32 = 1;
+
+/// A snapshot that this version cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The text is not a snapshot's.
+    #[error("the journal's snapshot does not fit")]
+    Form(#[source] serde_json::Error),
+    /// It is from the future.
+    #[error("the journal's snapshot has version {0}; this balefire reads up to {VERSION}")]
+    Version(u32),
+}
+
+impl Engine {
+    /// An engine with the memory of a snapshot. Records after it are to be applied.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] where the snapshot cannot be read.
+    pub fn restore(snapshot: &[u8]) -> Result<Engine, SnapshotError> {
+        let stored: Stored = serde_json::from_slice(snapshot).map_err(SnapshotError::Form)?;
+        if stored.version != VERSION {
+            return Err(SnapshotError::Version(stored.version));
+        }
+        let mut state = State {
+            // The snapshot's own record stands at the position that it states.
+            position: stored.position.plus(1),
+            orders: stored.orders,
+            digest: stored.digest,
+            inputs: stored.inputs,
+            ..State::default()
+        };
+        for (at, key, body, incidents) in stored.keys {
+            state.key_ages.push_back((at, key.clone()));
+            state.keys.insert(key, Answered { body, incidents: Arc::new(incidents) });
+        }
+        for channel in stored.channels {
+            restore_channel(&mut state, channel);
+        }
+        Ok(Engine { state, ..Engine::default() })
+    }
+}
+
+fn restore_channel(state: &mut State, stored: StoredChannel) {
+    let channel = state.channel(&stored.name);
+    let queue = state.queue(channel);
+    queue.failures = stored.failures;
+    queue.paused_until = stored.paused_until;
+    queue.recent = stored.recent.into();
+    for p in stored.pending {
+        let pending = Pending {
+            incident: p.incident,
+            accepted_at: p.at,
+            channel,
+            severity: p.severity,
+            reason: p.reason,
+            attempts: p.attempts,
+            in_flight: p.in_flight,
+            due: p.due,
+            decided_at: p.since,
+            order: p.order,
+        };
+        let rank = pending.rank(p.id);
+        let queue = state.queue(channel);
+        match (pending.in_flight, pending.due) {
+            (true, _) => queue.in_flight += 1,
+            (false, Some(due)) => _ = queue.waiting.insert((due, rank)),
+            (false, None) => _ = queue.ready.insert(rank),
+        }
+        state.pending.insert(p.id, pending);
+    }
+}
+
+impl State {
+    /// The stored form of everything that is known.
+    pub(crate) fn snapshot(&self) -> Box<RawValue> {
+        let mut channels: Vec<StoredChannel> = self
+            .names
+            .iter()
+            .zip(&self.queues)
+            .map(|(name, queue)| StoredChannel {
+                name: name.clone(),
+                failures: queue.failures,
+                paused_until: queue.paused_until,
+                recent: queue.recent.iter().copied().collect(),
+                pending: Vec::with_capacity(queue.len()),
+            })
+            .collect();
+        for (id, p) in self.pending_in_order() {
+            channels[p.channel as usize].pending.push(StoredPending {
+                id,
+                incident: p.incident,
+                at: p.accepted_at,
+                severity: p.severity,
+                reason: p.reason,
+                attempts: p.attempts,
+                in_flight: p.in_flight,
+                due: p.due,
+                since: p.decided_at,
+                order: p.order,
+            });
+        }
+        let key = |(at, key): &(Timestamp, String)| {
+            let answered = self.keys.get(key)?;
+            Some((*at, key.clone(), answered.body.clone(), answered.incidents.to_vec()))
+        };
+        let stored = Stored {
+            version: VERSION,
+            position: self.position,
+            orders: self.orders,
+            digest: self.digest.clone(),
+            channels,
+            keys: self.key_ages.iter().filter_map(key).collect(),
+            inputs: self.inputs.clone(),
+        };
+        serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
+    }
+
+    /// Deliveries under way, in the order in which they were decided on.
+    pub(crate) fn in_flight(&self) -> Vec<(DeliveryId, u32)> {
+        let in_order = self.pending_in_order();
+        in_order.into_iter().filter(|(_, p)| p.in_flight).map(|(id, p)| (id, p.attempts)).collect()
+    }
+
+    fn pending_in_order(&self) -> Vec<(DeliveryId, &Pending)> {
+        let mut pending: Vec<_> = self.pending.iter().map(|(id, pending)| (*id, pending)).collect();
+        pending.sort_unstable_by_key(|(_, pending)| pending.order);
+        pending
+    }
+}

@@ -1,0 +1,86 @@
+//! A submission: incidents that are accepted together or not at all, decided on one by one.
+
+use crate::engine::{Answer, Effects, Engine};
+use balefire_model::channel::Reason;
+use balefire_model::record::{InputRead, Planned, RouteTaken, Routed, Submitted};
+use balefire_model::{DeliveryId, Incident, Position, Record};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Incidents that a sender handed over in one request, or an input in one reading.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// Normalised, with ids.
+    pub incidents: Vec<Arc<Incident>>,
+    /// The sender's `Idempotency-Key`, if it gave one.
+    pub idempotency: Option<Idempotency>,
+    /// How far the input is read when these are accepted.
+    pub read: Option<InputRead>,
+    /// Ask no route: a test message for one channel.
+    pub test_of: Option<String>,
+}
+
+/// An idempotency key and what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// SHA-256, in hexadecimal, of source, NUL and key.
+    pub key: String,
+    /// SHA-256, in hexadecimal, of the body.
+    pub body: String,
+}
+
+impl Engine {
+    pub(crate) fn submit(&mut self, now: Timestamp, submission: Submission, effects: &mut Effects) -> Answer {
+        if let Some(Idempotency { key, body }) = submission.idempotency {
+            if let Some(known) = self.state.keys.get(&key) {
+                return if known.body == body {
+                    Answer::Accepted { incidents: known.incidents.clone(), repeated: true }
+                } else {
+                    Answer::KeyReused
+                };
+            }
+            let incidents = submission.incidents.iter().map(|incident| incident.id).collect();
+            self.record(now, Record::Submitted(Submitted { key, body, incidents }), effects);
+        }
+        let mut ids = Vec::with_capacity(submission.incidents.len());
+        for incident in submission.incidents {
+            ids.push(incident.id);
+            let accepted_at = self.state.position();
+            let routed = self.route(&incident, accepted_at, submission.test_of.as_deref());
+            self.record(now, Record::Accepted(incident), effects);
+            self.record(now, Record::Routed(routed), effects);
+        }
+        if let Some(read) = submission.read {
+            self.record(now, Record::InputRead(read), effects);
+        }
+        Answer::Accepted { incidents: Arc::new(ids), repeated: false }
+    }
+
+    fn route(&self, incident: &Incident, accepted_at: Position, test_of: Option<&str>) -> Routed {
+        let (routes, channels, history_only, reason) = match test_of {
+            Some(channel) => {
+                let channels = vec![channel.to_owned()];
+                let because = format!("a test of channel {channel} was asked for");
+                let test = RouteTaken { route: "test".to_owned(), because, channels: channels.clone() };
+                (vec![test], channels, None, Reason::Test)
+            }
+            None => {
+                let decision = self.settings.routing.decide(incident);
+                (decision.routes, decision.channels, decision.history_only, Reason::Opened)
+            }
+        };
+        let plan = |channel: String| Planned {
+            delivery: DeliveryId::derive(incident.id, reason.as_str(), &channel),
+            channel,
+            reason,
+        };
+        Routed {
+            incident: incident.id,
+            accepted_at,
+            severity: incident.severity,
+            routes,
+            deliveries: channels.into_iter().map(plan).collect(),
+            history_only,
+        }
+    }
+}
