@@ -1,1 +1,13 @@
-//! Formats: bytes to incidents; pure
+//! Bytes to incidents. Decoders turn what a sender wrote into drafts and say what is wrong with the rest;
+//! normalisation makes incidents of drafts. Pure: knows no clock, no randomness, no I/O, and not where incidents go.
+
+mod draft;
+mod error;
+pub mod formats;
+mod limits;
+pub mod lines;
+pub mod normalise;
+
+pub use draft::Draft;
+pub use error::{BodyError, FieldError, ItemError, Place};
+pub use limits::Limits;

@@ -1,0 +1,65 @@
+//! A draft becomes an incident: defaults, severity, fingerprint, and notes on what was assumed. The same draft and
+//! context give the same incident: the id and the time come from outside.
+
+use crate::draft::Draft;
+use crate::error::shown;
+use balefire_model::{Fingerprint, Incident, IncidentId, Severity};
+use jiff::Timestamp;
+
+/// What we know of an incident beside what its sender said.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The new incident's id.
+    pub id: IncidentId,
+    /// Where it came from: the name of a token, a file or a listener.
+    pub source: &'a str,
+    /// When we took it in.
+    pub received_at: Timestamp,
+    /// What an unknown or missing severity counts as.
+    pub severity_default: Severity,
+}
+
+/// The incident that a draft describes.
+#[must_use]
+pub fn normalise(draft: Draft, context: &Context<'_>) -> Incident {
+    let mut notes = Vec::new();
+    let severity = severity(draft.severity.as_deref(), context.severity_default, &mut notes);
+    let detected_by = draft.detected_by.unwrap_or_else(|| context.source.to_owned());
+    let fingerprint = match draft.fingerprint {
+        Some(own) => Fingerprint(own),
+        None => {
+            let labels = draft.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            Fingerprint::derive(&detected_by, &draft.title, labels)
+        }
+    };
+    Incident {
+        id: context.id,
+        title: draft.title,
+        severity,
+        severity_original: draft.severity,
+        detected_by,
+        description: draft.description,
+        nist_controls: draft.nist_controls,
+        cui_involved: draft.cui_involved,
+        incident_id: draft.incident_id,
+        events: draft.events,
+        labels: draft.labels,
+        fingerprint,
+        source: context.source.to_owned(),
+        event_time: draft.event_time,
+        received_at: context.received_at,
+        notes,
+        extra: draft.extra,
+    }
+}
+
+fn severity(word: Option<&str>, default: Severity, notes: &mut Vec<String>) -> Severity {
+    let Some(word) = word else {
+        notes.push(format!("severity is missing; {default} was assumed"));
+        return default;
+    };
+    Severity::parse(word).unwrap_or_else(|| {
+        notes.push(format!("severity \"{}\" is unknown; {default} was assumed", shown(word)));
+        default
+    })
+}
