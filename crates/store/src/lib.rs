@@ -1,1 +1,4 @@
 //! The journal (segment files) and its view (SQLite)
+
+pub mod contract;
+pub mod journal;
