@@ -1,7 +1,8 @@
-//! The repository's own commands: `cargo xtask ci | tidy`. Knows the repository and its tools; nothing of the
+//! The repository's own commands: `cargo xtask ci | tidy | bench`. Knows the repository and its tools; nothing of the
 //! product links against it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a terminal")]
 
+mod bench;
 mod ci;
 mod tidy;
 mod tree;
@@ -16,6 +17,7 @@ cargo xtask COMMAND
 
   ci [--quick]          everything that must hold before a change is merged; --quick leaves out what takes minutes
   tidy                  the house rules that a compiler does not know
+  bench [NAME]          measures the built binary; without a name: lists the benches and their options
 ";
 
 fn main() -> ExitCode {
@@ -42,11 +44,12 @@ fn run(arguments: &[String]) -> Result<bool> {
         "ci" => ci::run(rest),
         "tidy" if rest.is_empty() => tidy::run(&root),
         "tidy" => bail!("tidy takes no arguments, found {:?}", rest[0]),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)
         }
-        other => bail!("no command {other:?}; allowed: ci, tidy"),
+        other => bail!("no command {other:?}; allowed: ci, tidy, bench"),
     }
 }
 

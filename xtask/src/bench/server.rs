@@ -1,0 +1,177 @@
+//! Starts the built binary on a fresh directory and a free port, and stops it. Knows the command line and nothing of
+//! what is measured.
+
+use super::http::Messages;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server that is not ready by then will not be.
+const READY_PATIENCE: Duration = Duration::from_secs(120);
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory of a bench with a configuration. Removed at the end.
+pub(super) struct Site {
+    binary: PathBuf,
+    directory: PathBuf,
+    address: SocketAddr,
+}
+
+/// A server that runs.
+pub(super) struct Server {
+    child: Child,
+    /// From its start until it said that it is ready.
+    pub(super) ready_after: Duration,
+}
+
+/// The channels and routes of a bench, in YAML.
+pub(super) enum Channels {
+    /// Everything is recorded and nothing is sent.
+    None,
+    /// Everything goes to one webhook.
+    Webhook(SocketAddr),
+}
+
+impl Site {
+    /// Builds the binary where `BALEFIRE_BIN` names none, and writes the configuration.
+    ///
+    /// The directory is below the build's: on a disk, where `/tmp` may be memory.
+    pub(super) fn new(channels: &Channels) -> Result<Site> {
+        let workspace = Workspace::load(&std::env::current_dir().context("no current directory")?)?;
+        let binary = match std::env::var_os("BALEFIRE_BIN") {
+            Some(binary) => PathBuf::from(binary),
+            None => {
+                let build = ["build", "--release", "--package", "balefire-app"];
+                let status = Command::new("cargo").args(build).status().context("cannot run cargo")?;
+                ensure!(status.success(), "the build failed");
+                workspace.target.join("release/balefire")
+            }
+        };
+        let directory = workspace.target.join(format!("bench-{}", std::process::id()));
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        // Free now, and taken again at once: nothing else on this machine asks for ports meanwhile.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+        let address = free.local_addr().context("the listener has no address")?;
+        let site = Site { binary, directory, address };
+        fs::write(site.configuration(), site.yaml(channels)).context("cannot write the configuration")?;
+        Ok(site)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts a server on what is in the directory and waits until it is ready.
+    pub(super) fn start(&self) -> Result<Server> {
+        let begin = Instant::now();
+        let log = fs::File::create(self.directory.join("log")).context("cannot make the log")?;
+        let mut child = Command::new(&self.binary)
+            .args(["serve", "--config"])
+            .arg(self.configuration())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        while !is_ready(self.address) {
+            if let Some(status) = child.try_wait().context("cannot ask for the server's state")? {
+                bail!("the server ended with {status}; it said:\n{}", tail(&self.directory.join("log")));
+            }
+            if begin.elapsed() > READY_PATIENCE {
+                child.kill().context("cannot kill the server")?;
+                bail!(
+                    "not ready after {} s; it said:\n{}",
+                    READY_PATIENCE.as_secs(),
+                    tail(&self.directory.join("log"))
+                );
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(Server { child, ready_after: begin.elapsed() })
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.join("balefire.yaml")
+    }
+
+    fn yaml(&self, channels: &Channels) -> String {
+        let data = self.directory.join("data");
+        let mut yaml = format!("data: {}\nhttp: {{listen: \"{}\"}}\nrouting: custom\n", data.display(), self.address);
+        if let Channels::Webhook(sink) = channels {
+            yaml.push_str(&format!("channels: {{hook: {{webhook: {{url: \"http://{sink}/\"}}}}}}\n"));
+            yaml.push_str("routes: [{name: all, to: [hook]}]\n");
+        }
+        yaml
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("bench: {} stays: {error}", self.directory.display());
+        }
+    }
+}
+
+impl Server {
+    /// Resident memory in MB (10^6 bytes).
+    pub(super) fn resident_mb(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in the status")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+        Ok(kib * 1024.0 / 1e6)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
+        ensure!(status.success(), "kill could not reach the server");
+        let begin = Instant::now();
+        while self.child.try_wait().context("cannot ask for the server's state")?.is_none() {
+            ensure!(begin.elapsed() < STOP_PATIENCE, "not stopped {} s after SIGTERM", STOP_PATIENCE.as_secs());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Takes the power away.
+    pub(super) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the server")?;
+        self.child.wait().context("cannot wait for the server")?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` and `kill` it has ended already; elsewhere an error is on its way out and no server may stay.
+        if matches!(self.child.try_wait(), Ok(None)) && self.child.kill().is_ok() && self.child.wait().is_err() {
+            eprintln!("bench: the server {} may still run", self.child.id());
+        }
+    }
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    let ask = || -> Result<u16> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
+        Messages::new(stream).next()?.context("no answer")?.status()
+    };
+    // Every failure here means one thing: not yet.
+    matches!(ask(), Ok(200))
+}
+
+/// The last lines of a log.
+fn tail(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| format!("(no log: {error})"));
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
