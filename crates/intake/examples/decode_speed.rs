@@ -39,8 +39,22 @@ fn measure(what: &str, body: &[u8], shape: Shape, rounds: u32) {
     println!("{what:<24} decode {:>6.0} ns, with normalise {:>6.0} ns", run(false), run(true));
 }
 
+fn syntax_check() -> f64 {
+    let rounds = 20_000;
+    let once = || {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            let value: &serde_json::value::RawValue = serde_json::from_str(black_box(INCIDENT)).expect("constant JSON");
+            black_box(value);
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(rounds)
+    };
+    (0..7).map(|_| once()).fold(f64::MAX, f64::min)
+}
+
 fn main() {
     println!("{} bytes an incident; best of 7", INCIDENT.len());
+    println!("{:<24} {:>13.0} ns, for comparison", "serde_json syntax check", syntax_check());
     measure("one object", INCIDENT.as_bytes(), Shape::Json, 20_000);
     measure("one object, shape auto", INCIDENT.as_bytes(), Shape::Auto, 20_000);
     let list = format!("[{}]", vec![INCIDENT; 100].join(","));

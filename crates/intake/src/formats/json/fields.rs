@@ -7,7 +7,7 @@ use crate::error::{FieldError, shown};
 use crate::limits::Limits;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the fields of one item.
 pub(super) struct Fields<'l> {
@@ -125,7 +125,7 @@ impl<'l> Fields<'l> {
     /// Whether JSON may be passed on unread. `outside` is how many levels it lies deep in its item.
     pub(super) fn can_be_kept(&mut self, field: &dyn Fn() -> String, json: &str, outside: usize) -> bool {
         let max = self.limits.depth_max;
-        if matches!(Type::of(json), Type::List | Type::Object) && kept::depth(json) + outside > max {
+        if matches!(Type::of(json), Type::List | Type::Object) && kept::is_deeper(json, max.saturating_sub(outside)) {
             let found = format!("{} levels of lists and objects", kept::depth(json) + outside);
             self.error(field(), found, &format!("at most {max} levels, the item itself included"), "");
             return false;
@@ -158,11 +158,12 @@ impl<'l> Fields<'l> {
         if !self.at_most(field, entries.len(), limits.labels_max, "entries") {
             return labels;
         }
-        for (key, value) in entries {
-            if let Some(value) = self.label(&key, value.get())
-                && labels.insert(key.clone().into_owned(), value).is_some()
-            {
-                self.error(label_name(&key), "the label twice", "each label once", "");
+        let mut seen = BTreeSet::new();
+        for (key, value) in &entries {
+            if !seen.insert(&**key) {
+                self.error(label_name(key), "the label twice", "each label once", "");
+            } else if let Some(value) = self.label(key, value.get()) {
+                labels.insert(key.clone().into_owned(), value);
             }
         }
         labels

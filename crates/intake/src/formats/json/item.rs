@@ -72,6 +72,7 @@ fn sort<'a>(object: Object<'a>, fields: &mut Fields<'_>) -> Sorted<'a> {
         };
         if std::mem::replace(&mut seen[nth], true) {
             twice(KNOWN[nth], fields);
+            continue;
         }
         sorted.known[nth] = Some(value.get()).filter(|json| Type::of(json) != Type::Null);
     }

@@ -22,6 +22,13 @@ pub(super) fn depth(json: &str) -> usize {
     deepest
 }
 
+/// Whether a value nests deeper than `max`.
+pub(super) fn is_deeper(json: &str, max: usize) -> bool {
+    // Counting brackets takes a twentieth of the time of following them, and settles nearly every case.
+    let opening = json.bytes().filter(|byte| byte | 0x20 == b'{').count();
+    opening > max && depth(json) > max
+}
+
 /// The place of the closing quotation mark of the string whose text begins at `at`.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     while at < bytes.len() {

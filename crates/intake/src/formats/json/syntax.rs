@@ -50,7 +50,13 @@ pub(super) fn broken(text: &str, error: &serde_json::Error) -> Broken {
         line => text.match_indices('\n').nth(line - 2).map_or(0, |(at, _)| at + 1),
     };
     let at = if error.is_eof() { text.len() } else { (line_start + error.column().saturating_sub(1)).min(text.len()) };
-    let at = text.floor_char_boundary(at);
+    // The parser stops before a control character or after it, depending on what it wanted to do with the string.
+    let at = if error.to_string().starts_with("control character") {
+        let near = at.saturating_sub(1);
+        text.as_bytes()[near..].iter().position(|byte| *byte < 0x20).map_or(at, |offset| near + offset)
+    } else {
+        text.floor_char_boundary(at)
+    };
     let found = match text[at..].chars().next() {
         None => "the end of the text".to_owned(),
         Some(c) => format!("`{}`", shown(c.encode_utf8(&mut [0; 4]))),
