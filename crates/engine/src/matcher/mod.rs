@@ -21,15 +21,17 @@
 mod field;
 mod number;
 mod parse;
-mod test;
+mod predicate;
+#[cfg(test)]
+mod tests;
 
-use balefire_model::{Incident, Severity, text};
+use balefire_model::{Incident, text};
 use field::{Field, Shape, Value};
+use predicate::Test;
 use std::fmt::Write;
-use test::Test;
 
 pub(crate) use field::Reading;
-pub(crate) use test::SeveritySet;
+pub(crate) use predicate::SeveritySet;
 
 /// How much of a field's value a sentence shows, in bytes.
 const SHOWN_BYTES_MAX: usize = 80;
@@ -176,9 +178,4 @@ fn value_shown(value: Value<'_>) -> String {
 /// Cut before it is escaped, so that the length that the cut tells is the value's own.
 fn shown(value: &str) -> String {
     text::one_line(&text::cut(value, SHOWN_BYTES_MAX)).into_owned()
-}
-
-/// The severity words as a sentence names them.
-fn severity_words() -> String {
-    Severity::ALLOWED.to_owned()
 }

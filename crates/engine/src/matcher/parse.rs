@@ -2,8 +2,8 @@
 
 use super::field::{Field, FieldError, STEPS_MAX};
 use super::number::Number;
-use super::test::{Member, Pattern, SeveritySet, Side, Test, Text};
-use super::{Matcher, MatcherError, severity_words, shown};
+use super::predicate::{Member, Pattern, SeveritySet, Side, Test, Text};
+use super::{Matcher, MatcherError, shown};
 use balefire_model::Severity;
 use ipnet::IpNet;
 use regex::RegexBuilder;
@@ -260,8 +260,9 @@ impl<'t> Parser<'t> {
     }
 
     fn severity(&self, value: &Operand) -> Result<Severity, MatcherError> {
-        Severity::parse(&value.text)
-            .ok_or_else(|| self.error(value.at, format!("unknown severity `{}`", shown(&value.text)), severity_words()))
+        Severity::parse(&value.text).ok_or_else(|| {
+            self.error(value.at, format!("unknown severity `{}`", shown(&value.text)), Severity::ALLOWED)
+        })
     }
 
     fn pattern(&mut self) -> Result<Test, MatcherError> {

@@ -4,6 +4,8 @@
 mod explain;
 mod finding;
 mod preset;
+#[cfg(test)]
+mod tests;
 
 use crate::matcher::{Matcher, Reading};
 use balefire_model::Incident;
