@@ -4,8 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(super) const HELP: &str = "\
-  --seconds N        how long to send (default 10)
+pub(super) const HELP: &str = "  --seconds N        how long to send (default 10)
   --connections N    at once (default 16)
   --batch N          incidents a request in accept-batch (default 100)
   --rate N           incidents a second offered in deliver-webhook; without it: as fast as they are accepted
