@@ -114,3 +114,30 @@ fn a_conflict_is_told_in_words() {
     assert_eq!(refused.to_string(), "journal is at position 0, not at 4: another writer has appended");
     assert!(read(files.journal.as_ref().unwrap(), 0).is_empty());
 }
+
+#[test]
+fn a_reader_beside_the_writer_sees_every_record_once_and_whole() {
+    const RECORDS: u64 = 3_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), 100_000);
+    let reader = journal.reader();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for first in (0..RECORDS).step_by(10) {
+                let batch: Vec<Entry> = (first..first + 10).map(|number| entry(number, 500)).collect();
+                journal.append(Position(first), &batch).unwrap();
+            }
+        });
+        let mut next = 0;
+        while next < RECORDS {
+            let end = reader.read(Position(next), Position(RECORDS), &mut |stored| {
+                assert_eq!(stored, Stored { position: Position(next), entry: entry(next, 500) });
+                next += 1;
+                true
+            });
+            assert_eq!(end.unwrap(), Position(next));
+            assert_eq!(next % 10, 0, "a batch appears as a whole");
+            std::thread::yield_now();
+        }
+    });
+}

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// One read of the system while reading many records.
 const CHUNK_BYTES: usize = 256 << 10;
-/// One read of the system while looking for a single record: the distance between the index's marks.
-const LOOKUP_BYTES: usize = super::index::MARK_EVERY_BYTES as usize;
+/// One read of the system while looking for a single record. Two or three of them are faster than a larger one.
+const LOOKUP_BYTES: usize = 8 << 10;
 
 /// What the writer shows to the readers.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Reader {
         self.shared.position()
     }
 
-    /// Fetches one record; costs one read of at most 64 KiB beside the record itself.
+    /// Fetches one record; costs reading at most 32 KiB beside the record itself.
     ///
     /// # Errors
     /// [`ReadError::Failed`] where there is no such record yet or the system would not let us read,

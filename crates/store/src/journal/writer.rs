@@ -229,3 +229,101 @@ impl Journal for FileJournal {
         self.reader.read(from, self.position(), each).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Faults that only a device can give: `/dev/null` takes every write and refuses every sync, `/dev/full` refuses
+    //! the write and the truncation after it.
+
+    use super::*;
+    use std::path::Path;
+
+    fn entry(text: &str) -> Entry {
+        Entry { kind: 3, at: Timestamp::UNIX_EPOCH, payload: text.as_bytes().to_vec() }
+    }
+
+    fn open(dir: &Path) -> (FileJournal, super::super::Opened) {
+        FileJournal::open(dir, JournalOptions::default()).unwrap()
+    }
+
+    fn texts(journal: &FileJournal) -> Vec<String> {
+        let mut texts = Vec::new();
+        let each = &mut |stored: Stored| {
+            texts.push(String::from_utf8(stored.entry.payload).unwrap());
+            true
+        };
+        journal.read(Position(0), each).unwrap();
+        texts
+    }
+
+    fn replace_file(journal: &mut FileJournal, device: &str) {
+        journal.tail.as_mut().unwrap().file = OpenOptions::new().write(true).open(device).unwrap();
+    }
+
+    fn is_failed(result: Result<Position, AppendError>) -> bool {
+        matches!(result, Err(AppendError::Failed { .. }))
+    }
+
+    #[test]
+    fn after_a_failed_write_or_sync_nothing_is_appended_until_the_journal_is_opened_again() {
+        for device in ["/dev/null", "/dev/full"] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut journal, _) = open(dir.path());
+            journal.append(Position(0), &[entry("one")]).unwrap();
+            replace_file(&mut journal, device);
+            for _ in 0..2 {
+                assert!(is_failed(journal.append(Position(1), &[entry("doubtful")])), "{device}");
+                assert_eq!(journal.position(), Position(1));
+            }
+            assert_eq!(texts(&journal), ["one"]);
+            drop(journal);
+
+            let (mut journal, opened) = open(dir.path());
+            assert_eq!(opened.position, Position(1));
+            journal.append(Position(1), &[entry("two")]).unwrap();
+            assert_eq!(directory::segments(dir.path()).unwrap(), [Position(0), Position(1)], "a new segment");
+            assert_eq!(texts(&journal), ["one", "two"]);
+        }
+    }
+
+    #[test]
+    fn a_batch_whose_sync_failed_is_not_believed_although_it_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(directory::segment_name(Position(0)));
+        let (mut journal, _) = open(dir.path());
+        journal.append(Position(0), &[entry("one")]).unwrap();
+        let believed = journal.tail.as_ref().unwrap().bytes;
+        journal.append(Position(1), &[entry("doubtful")]).unwrap();
+        drop(journal);
+        let with_doubtful = std::fs::read(&path).unwrap();
+        directory::mark_doubt(dir.path(), Position(0), believed).unwrap();
+
+        let (mut journal, opened) = open(dir.path());
+        assert_eq!(opened.position, Position(1));
+        assert_eq!(opened.cut.unwrap().offset, believed);
+        journal.append(Position(1), &[entry("two")]).unwrap();
+        drop(journal);
+
+        // The power is cut, and the disk has not kept the truncation.
+        std::fs::write(&path, with_doubtful).unwrap();
+        let (journal, opened) = open(dir.path());
+        assert!(opened.cut.is_none());
+        assert_eq!(texts(&journal), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_first_segment_in_doubt_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(dir.path());
+        journal.make_room(Position(0), Timestamp::UNIX_EPOCH).unwrap();
+        replace_file(&mut journal, "/dev/null");
+        assert!(is_failed(journal.append(Position(0), &[entry("doubtful")])));
+        drop(journal);
+        let (mut journal, opened) = open(dir.path());
+        assert_eq!((opened.position, opened.segments), (Position(0), 0));
+        assert_eq!(directory::doubt(dir.path(), Position(0)).unwrap(), None);
+        journal.append(Position(0), &[entry("one")]).unwrap();
+        drop(journal);
+        assert_eq!(texts(&open(dir.path()).0), ["one"]);
+    }
+}
