@@ -1,7 +1,5 @@
 //! The laws of conditions: what they hold for, how they are told, how they are refused.
 
-#![expect(clippy::unwrap_used)]
-
 use super::*;
 use proptest::prelude::*;
 

@@ -1,7 +1,5 @@
 //! The laws of routing.
 
-#![expect(clippy::unwrap_used)]
-
 use super::*;
 use balefire_model::Severity;
 use proptest::prelude::*;
