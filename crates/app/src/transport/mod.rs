@@ -1,0 +1,131 @@
+//! The doers: each opens what a channel asks for, carries its requests out and brings the replies back. They know bytes
+//! and sockets; what to send, what a reply means and whether to try again is decided in `channels` and `engine`.
+
+use balefire_channels::{Channel, Reply, Transport};
+use balefire_model::{Cause, DeliveryId, Incident, Outcome, Reason, text};
+use std::error::Error;
+use std::sync::Arc;
+
+mod console;
+mod file;
+mod http;
+mod metadata;
+mod smtp;
+mod syslog;
+#[cfg(test)]
+mod testing;
+pub(crate) mod tls;
+mod worker;
+
+pub(crate) use console::Terminal;
+pub(crate) use worker::Worker;
+
+/// One attempt of one delivery, for the worker of its channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// The same for every attempt.
+    pub(crate) delivery: DeliveryId,
+    /// What it is about.
+    pub(crate) incident: Arc<Incident>,
+    /// Why now.
+    pub(crate) reason: Reason,
+    /// 1 for the first attempt.
+    pub(crate) attempt: u32,
+}
+
+/// What an attempt came to. Each [`Job`] gives exactly one, unless the worker is cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// The job's delivery.
+    pub(crate) delivery: DeliveryId,
+    /// The job's attempt.
+    pub(crate) attempt: u32,
+    /// What it came to.
+    pub(crate) outcome: Outcome,
+}
+
+/// Why a channel's transport could not be made ready. A far side that is down is no such reason: that is found, retried
+/// and reported attempt by attempt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The channel's certificate authorities.
+    #[error("channel {channel}")]
+    Tls {
+        /// The channel's name.
+        channel: String,
+        /// What is wrong.
+        #[source]
+        source: tls::TlsError,
+    },
+    /// The server name that the certificate must carry.
+    #[error("channel {channel}: {name:?} is no server name; allowed: a DNS name or an IP address")]
+    ServerName {
+        /// The channel's name.
+        channel: String,
+        /// What was configured.
+        name: String,
+    },
+    /// Standard error.
+    #[error("channel {channel}: standard error cannot be used")]
+    Console {
+        /// The channel's name.
+        channel: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Makes a channel's transport ready: reads certificate authorities, connects nothing. Must run inside the runtime.
+///
+/// # Errors
+/// [`OpenError`] for what only a change of the configuration or the machine can mend.
+pub(crate) fn open(name: &str, channel: Arc<dyn Channel>, terminal: Terminal) -> Result<Worker, OpenError> {
+    let limits = channel.limits();
+    let tls = |source| OpenError::Tls { channel: name.to_owned(), source };
+    let line = match channel.transport() {
+        Transport::Http(settings) => worker::Line::Http(http::Http::open(&settings, limits.in_flight).map_err(tls)?),
+        Transport::Smtp(settings) => worker::Line::Smtp(smtp::Smtp::open(settings, limits.in_flight).map_err(tls)?),
+        Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
+        Transport::File(settings) => worker::Line::File(file::File::open(settings)),
+        Transport::Console => {
+            let console = console::Console::open(terminal, limits.attempt_timeout)
+                .map_err(|source| OpenError::Console { channel: name.to_owned(), source })?;
+            worker::Line::Console(console)
+        }
+    };
+    Ok(Worker::new(name, channel, line))
+}
+
+/// No answer, for want of a network that works.
+fn no_answer(detail: impl Into<String>) -> Reply {
+    Reply::Failed { cause: Cause::Network, detail: detail.into() }
+}
+
+/// A request that this transport does not carry: a fault of the channel's kind.
+fn mismatched(transport: &str) -> Reply {
+    Reply::Failed { cause: Cause::Schema, detail: format!("this kind of request cannot go over {transport}") }
+}
+
+/// An error and its causes in one harmless line of at most [`DETAIL_BYTES_MAX`]: part of it may be the far side's words.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !words.ends_with(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    harmless(&words)
+}
+
+/// Foreign words as one line of at most [`DETAIL_BYTES_MAX`].
+fn harmless(words: &str) -> String {
+    text::cut(&text::one_line(words), DETAIL_BYTES_MAX).into_owned()
+}
+
+/// Details go into the journal with each attempt; a longer one helps nobody.
+const DETAIL_BYTES_MAX: usize = 1000;

@@ -1,0 +1,349 @@
+//! A channel's worker: takes jobs, lets the channel say what to send, has its transport send it, and reports one outcome
+//! per job. Knows the order of things and the time limit of an attempt; neither the bytes nor what follows an outcome.
+
+use super::console::Console;
+use super::file::File;
+use super::http::Http;
+use super::smtp::Smtp;
+use super::syslog::Syslog;
+use super::{Finished, Job, harmless, mismatched};
+use balefire_channels::{Channel, Reply, Request, Step};
+use balefire_model::{Cause, Delivery, DeliveryId, Outcome};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinSet};
+
+/// How many jobs an ordered transport takes at once: what one fdatasync or one write pays for. The rest waits in the
+/// jobs' channel.
+const BATCH_MAX: usize = 256;
+
+/// How many requests one attempt may make; a channel that asks for more is at fault.
+const STEPS_MAX: usize = 32;
+
+/// How long connections that only one side may close politely (SMTP) are kept without work.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The transport that a channel asked for.
+pub(super) enum Line {
+    /// Many at once.
+    Http(Http),
+    /// Many at once.
+    Smtp(Smtp),
+    /// In order.
+    Syslog(Syslog),
+    /// In order.
+    File(File),
+    /// In order.
+    Console(Console),
+}
+
+/// A channel and its open transport.
+pub(crate) struct Worker {
+    name: String,
+    channel: Arc<dyn Channel>,
+    line: Line,
+}
+
+impl Worker {
+    pub(super) fn new(name: &str, channel: Arc<dyn Channel>, line: Line) -> Worker {
+        Worker { name: name.to_owned(), channel, line }
+    }
+
+    /// Works until `jobs` is closed and everything taken is reported, until `cancel` becomes true, or until nobody
+    /// listens to the reports any more. Cancelled work is not reported: what became of it is unknown.
+    ///
+    /// HTTP and mail have at most the channel's `in_flight` attempts under way; the other transports keep the order of
+    /// the jobs. `now` is asked once per attempt. A report that finds its queue full waits, and so does the work behind it.
+    pub(crate) async fn run<R>(
+        self,
+        mut jobs: mpsc::Receiver<Job>,
+        report: mpsc::Sender<R>,
+        mut cancel: watch::Receiver<bool>,
+        now: fn() -> Timestamp,
+    ) where
+        R: From<Finished> + Send + 'static,
+    {
+        let limits = self.channel.limits();
+        let script = Script { name: self.name, channel: self.channel, limit: limits.attempt_timeout, now };
+        let mut tasks = JoinSet::new();
+        let work = async {
+            match self.line {
+                Line::Http(http) => {
+                    let crew = Crew { script, line: Crowd::Http(http), report };
+                    crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
+                }
+                Line::Smtp(smtp) => {
+                    let crew = Crew { script, line: Crowd::Smtp(smtp), report };
+                    crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
+                }
+                Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
+                Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
+                Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = cancelled(&mut cancel) => {}
+        }
+        // Aborted tasks are awaited, so that nothing of this channel is under way when we return.
+        tasks.shutdown().await;
+    }
+}
+
+/// Completes when the flag becomes true; never where its owner has gone without setting it.
+async fn cancelled(cancel: &mut watch::Receiver<bool>) {
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What every attempt of a channel has in common.
+struct Script {
+    name: String,
+    channel: Arc<dyn Channel>,
+    limit: Duration,
+    now: fn() -> Timestamp,
+}
+
+impl Script {
+    /// Asks the channel what to do next. Its panic ends the attempt, not the worker.
+    fn step(&self, job: &Job, at: Timestamp, replies: &[Reply]) -> Step {
+        if replies.len() >= STEPS_MAX {
+            return rejected(Cause::Schema, format!("the channel's kind asked for more than {STEPS_MAX} requests"));
+        }
+        let delivery = Delivery {
+            id: job.delivery,
+            channel: &self.name,
+            reason: job.reason,
+            incident: &job.incident,
+            attempt: job.attempt,
+            now: at,
+        };
+        match catch_unwind(AssertUnwindSafe(|| self.channel.step(&delivery, replies))) {
+            Ok(step) => step,
+            Err(panic) => {
+                let words = panic_words(&*panic);
+                tracing::error!(channel = %self.name, delivery = %job.delivery, panic = %words, "a channel's kind panicked");
+                rejected(Cause::Schema, format!("a fault in the channel's kind: it panicked: {words}"))
+            }
+        }
+    }
+
+    fn out_of_time(&self) -> Outcome {
+        Outcome::Rejected { cause: Cause::Network, detail: format!("no answer within {:?}", self.limit) }
+    }
+}
+
+fn rejected(cause: Cause, detail: String) -> Step {
+    Step::Done(Outcome::Rejected { cause, detail })
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    harmless(words.unwrap_or("without a message"))
+}
+
+/// The transports that carry many requests at once.
+enum Crowd {
+    Http(Http),
+    Smtp(Smtp),
+}
+
+impl Crowd {
+    async fn exec(&self, request: Request) -> Reply {
+        match (self, request) {
+            (Crowd::Http(http), Request::Http(request)) => http.exec(request).await,
+            (Crowd::Smtp(smtp), Request::Mail(mail)) => smtp.exec(mail).await,
+            (Crowd::Http(_), _) => mismatched("HTTP"),
+            (Crowd::Smtp(_), _) => mismatched("SMTP"),
+        }
+    }
+
+    /// Gives back what it holds between attempts.
+    async fn rest(&self) {
+        match self {
+            // Its pool looks after itself.
+            Crowd::Http(_) => {}
+            Crowd::Smtp(smtp) => smtp.rest().await,
+        }
+    }
+}
+
+/// Attempts side by side.
+struct Crew<R> {
+    script: Script,
+    line: Crowd,
+    report: mpsc::Sender<R>,
+}
+
+impl<R: From<Finished> + Send + 'static> Crew<R> {
+    async fn run(self, jobs: &mut mpsc::Receiver<Job>, tasks: &mut JoinSet<bool>, in_flight: usize) {
+        let crew = Arc::new(self);
+        // Whose task is whose, for the report of one that panicked.
+        let mut under_way: HashMap<Id, (DeliveryId, u32)> = HashMap::new();
+        let mut open = true;
+        while open || !tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = tasks.join_next_with_id() => {
+                    let heard = match ended {
+                        Ok((id, heard)) => { under_way.remove(&id); heard }
+                        Err(error) => crew.report_fault(under_way.remove(&error.id()), error).await,
+                    };
+                    if !heard {
+                        return;
+                    }
+                }
+                job = jobs.recv(), if open && tasks.len() < in_flight => match job {
+                    Some(job) => {
+                        let who = (job.delivery, job.attempt);
+                        let task = tasks.spawn(Arc::clone(&crew).attempt(job));
+                        under_way.insert(task.id(), who);
+                    }
+                    None => open = false,
+                },
+                () = tokio::time::sleep(IDLE), if tasks.is_empty() => crew.line.rest().await,
+            }
+        }
+        crew.line.rest().await;
+    }
+
+    /// One attempt from the first step to its report; false where nobody listens any more.
+    async fn attempt(self: Arc<Self>, job: Job) -> bool {
+        let at = (self.script.now)();
+        let work = async {
+            let mut replies = Vec::new();
+            loop {
+                match self.script.step(&job, at, &replies) {
+                    Step::Done(outcome) => return outcome,
+                    Step::Send(request) => replies.push(self.line.exec(request).await),
+                }
+            }
+        };
+        let outcome = match tokio::time::timeout(self.script.limit, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => self.script.out_of_time(),
+        };
+        let finished = Finished { delivery: job.delivery, attempt: job.attempt, outcome };
+        self.report.send(finished.into()).await.is_ok()
+    }
+
+    async fn report_fault(&self, who: Option<(DeliveryId, u32)>, error: tokio::task::JoinError) -> bool {
+        let (Some((delivery, attempt)), true) = (who, error.is_panic()) else {
+            return true;
+        };
+        let words = panic_words(&*error.into_panic());
+        tracing::error!(channel = %self.script.name, %delivery, panic = %words, "a transport panicked");
+        let detail = format!("a fault in the transport: it panicked: {words}");
+        let outcome = Outcome::Rejected { cause: Cause::Network, detail };
+        self.report.send(Finished { delivery, attempt, outcome }.into()).await.is_ok()
+    }
+}
+
+/// The transports that keep order and do better with many at a time.
+enum Queue {
+    Syslog(Syslog),
+    File(File),
+    Console(Console),
+}
+
+impl Queue {
+    /// One reply per request, in order. Cancel-safe: what was under way is abandoned, the next call starts afresh.
+    async fn exec(&mut self, requests: Vec<Request>) -> Vec<Reply> {
+        match self {
+            Queue::Syslog(syslog) => {
+                let (places, messages) = sort(requests, |request| match request {
+                    Request::Syslog(message) => Some(message),
+                    _ => None,
+                });
+                merge(places, syslog.exec(messages).await, "syslog")
+            }
+            Queue::File(file) => {
+                let (places, lines) = sort(requests, |request| match request {
+                    Request::Line(line) => Some(line),
+                    _ => None,
+                });
+                merge(places, file.exec(lines).await, "a file")
+            }
+            Queue::Console(console) => {
+                let (places, screens) = sort(requests, |request| match request {
+                    Request::Screen(screen) => Some(screen),
+                    _ => None,
+                });
+                merge(places, console.exec(screens).await, "the console")
+            }
+        }
+    }
+}
+
+/// The requests of the right kind, and for each request whether it is one.
+fn sort<T>(requests: Vec<Request>, pick: impl Fn(Request) -> Option<T>) -> (Vec<bool>, Vec<T>) {
+    let picked: Vec<Option<T>> = requests.into_iter().map(pick).collect();
+    (picked.iter().map(Option::is_some).collect(), picked.into_iter().flatten().collect())
+}
+
+fn merge(places: Vec<bool>, replies: Vec<Reply>, transport: &str) -> Vec<Reply> {
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().unwrap_or_else(|| mismatched(transport));
+    places.into_iter().map(|fits| if fits { next() } else { mismatched(transport) }).collect()
+}
+
+/// One job of a batch on its way.
+struct Leg {
+    job: Job,
+    at: Timestamp,
+    replies: Vec<Reply>,
+    outcome: Option<Outcome>,
+}
+
+/// Attempts in order, as many at a time as are waiting.
+async fn in_order<R: From<Finished>>(
+    script: &Script,
+    mut line: Queue,
+    jobs: &mut mpsc::Receiver<Job>,
+    report: &mpsc::Sender<R>,
+) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let start = |job| Leg { job, at: (script.now)(), replies: Vec::new(), outcome: None };
+        let mut legs: Vec<Leg> = batch.drain(..).map(start).collect();
+        // Legs that have their outcome when the time is up keep it; the others get theirs below.
+        let in_time = tokio::time::timeout(script.limit, travel(script, &mut line, &mut legs)).await.is_ok();
+        if !in_time {
+            tracing::debug!(channel = %script.name, jobs = legs.len(), "a batch ran out of time");
+        }
+        for leg in legs {
+            let outcome = leg.outcome.unwrap_or_else(|| script.out_of_time());
+            let finished = Finished { delivery: leg.job.delivery, attempt: leg.job.attempt, outcome };
+            if report.send(finished.into()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Steps all legs together, so that what they send goes out in one piece.
+async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
+    loop {
+        let mut requests = Vec::new();
+        let mut senders = Vec::new();
+        for leg in legs.iter_mut().filter(|leg| leg.outcome.is_none()) {
+            match script.step(&leg.job, leg.at, &leg.replies) {
+                Step::Done(outcome) => leg.outcome = Some(outcome),
+                Step::Send(request) => {
+                    requests.push(request);
+                    senders.push(leg);
+                }
+            }
+        }
+        if requests.is_empty() {
+            return;
+        }
+        for (leg, reply) in senders.into_iter().zip(line.exec(requests).await) {
+            leg.replies.push(reply);
+        }
+    }
+}
