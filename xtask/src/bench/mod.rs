@@ -6,6 +6,7 @@ mod client;
 mod deliver;
 mod http;
 mod incidents;
+mod journal;
 mod latency;
 mod options;
 mod report;
@@ -28,6 +29,11 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "accept-single", about: "durable accept, one incident a request", run: accept::single },
     Bench { name: "accept-batch", about: "durable accept, many incidents a request", run: accept::batch },
+    Bench {
+        name: "journal-append",
+        about: "raw append, beside a plain loop of write and fdatasync",
+        run: journal::append,
+    },
     Bench { name: "deliver-webhook", about: "from sent to delivered, one message each", run: deliver::webhook },
     Bench { name: "memory", about: "resident memory, idle, with incidents in the history", run: standing::memory },
     Bench { name: "start", about: "from start to ready, with records in the journal", run: standing::start },
