@@ -3,19 +3,30 @@
 //!
 //! To add a kind, write its file and add two lines here: `mod` and an entry in [`KINDS`].
 
-use balefire_model::settings::{FieldDoc, Reader};
+use balefire_model::settings::{FieldDoc, Reader, Session};
 use balefire_model::{Delivery, Outcome};
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod body;
 mod console;
+mod destination;
+mod dialect;
+mod fit;
+#[cfg(test)]
+mod fixture;
+mod reply;
+mod signature;
+mod template;
+mod webhook;
 mod wire;
 
+pub use destination::is_metadata_address;
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[Kind { key: "console", about: "a panel or a line on standard error", resolve: console::resolve }];
+pub static KINDS: &[Kind] = &[console::KIND, webhook::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]
@@ -24,6 +35,8 @@ pub struct Kind {
     pub key: &'static str,
     /// What it is, in a few words.
     pub about: &'static str,
+    /// The fewest settings that make a channel of it, as `key: value` lines of YAML; none where nothing is required.
+    pub sample: &'static [(&'static str, &'static str)],
     /// Reads the kind's settings. Problems go to the reader's session; the result may be used only without any.
     pub resolve: fn(&Reader<'_>, &Host) -> Box<dyn Channel>,
 }
@@ -39,7 +52,7 @@ impl Kind {
     #[must_use]
     pub fn fields(&self) -> Vec<FieldDoc> {
         let load = |_: &str| Ok(String::new());
-        let session = balefire_model::settings::Session::new(&load);
+        let session = Session::new(&load);
         let reader = Reader::describing(&session);
         (self.resolve)(&reader, &Host::default());
         reader.finish()
@@ -47,12 +60,20 @@ impl Kind {
 }
 
 /// What a kind may know of the machine that it runs on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// The machine's name.
     pub name: String,
     /// Our process id.
     pub pid: u32,
+    /// The machine's time zone, for the one format that knows no other: RFC 3164. UTC where it is not said.
+    pub zone: jiff::tz::TimeZone,
+}
+
+impl Default for Host {
+    fn default() -> Host {
+        Host { name: String::new(), pid: 0, zone: jiff::tz::TimeZone::UTC }
+    }
 }
 
 /// A configured channel: all its decisions, none of its acts.

@@ -1,6 +1,7 @@
 //! What goes over a transport and what comes back, as data.
 
 use balefire_model::Cause;
+use std::fmt;
 
 /// What a channel wants sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,9 @@ pub enum Request {
     Screen(Screen),
 }
 
-/// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is. Its debug form keeps the values of
+/// the headers, the path and the body to itself, since each of them may hold a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// `POST`, `PUT`, ...
     pub method: &'static str,
@@ -28,6 +30,18 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// The body's bytes.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("origin", &crate::destination::origin(&self.url))
+            .field("headers", &names)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A mail: the envelope and the message (RFC 5322) with CR LF line ends.

@@ -171,19 +171,17 @@ impl<'a> Reader<'a> {
     /// A secret: text, or `{file: PATH}` whose content without the last line break is the secret.
     pub fn secret(&self, name: &'static str, doc: &'static str) -> Field<'_, 'a, Secret> {
         let load = self.session.load;
-        self.field(name, doc, Shape::Secret, |node| {
-            let allowed = "text, or {file: PATH}";
-            let Value::Map(entries) = &node.value else {
-                return scalar(node, allowed).map(Secret::new);
-            };
-            match entries.as_slice() {
-                [(key, path)] if key.name == "file" => {
-                    let path = scalar(path, "a path")?;
-                    let content = load(&path).map_err(|why| format!("a file that can be read: {path}: {why}"))?;
-                    Ok(Secret::new(content.trim_end_matches(['\r', '\n']).to_owned()))
-                }
-                _ => Err(allowed.to_owned()),
+        self.field(name, doc, Shape::Secret, |node| secret(node, load))
+    }
+
+    /// Names of one's own, each with a secret.
+    pub fn secret_map(&self, name: &'static str, doc: &'static str) -> Field<'_, 'a, Vec<(String, Secret)>> {
+        let load = self.session.load;
+        self.field(name, doc, Shape::Map(Box::new(Shape::Secret)), |node| match &node.value {
+            Value::Map(entries) => {
+                entries.iter().map(|(key, value)| Ok((key.name.clone(), secret(value, load)?))).collect()
             }
+            _ => Err("a mapping of names to texts or to {file: PATH}".to_owned()),
         })
     }
 
@@ -371,6 +369,22 @@ impl<T> Field<'_, '_, T> {
 fn scalar(node: &Node, allowed: &str) -> Result<String, String> {
     match &node.value {
         Value::Scalar { text, .. } => Ok(text.clone()),
+        _ => Err(allowed.to_owned()),
+    }
+}
+
+/// A secret as text or as the content of a file.
+fn secret(node: &Node, load: &Loader<'_>) -> Result<Secret, String> {
+    let allowed = "text, or {file: PATH}";
+    let Value::Map(entries) = &node.value else {
+        return scalar(node, allowed).map(Secret::new);
+    };
+    match entries.as_slice() {
+        [(key, path)] if key.name == "file" => {
+            let path = scalar(path, "a path")?;
+            let content = load(&path).map_err(|why| format!("a file that can be read: {path}: {why}"))?;
+            Ok(Secret::new(content.trim_end_matches(['\r', '\n']).to_owned()))
+        }
         _ => Err(allowed.to_owned()),
     }
 }

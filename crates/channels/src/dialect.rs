@@ -1,0 +1,209 @@
+//! The texts of the BT-08 engine in both of its dialects, byte for byte where the incident is harmless: scripts grep for
+//! them. Where it is hostile, they differ in one thing: it cannot forge a line, a field or a header.
+
+use balefire_model::Incident;
+use balefire_model::text::{cut, lines, one_line};
+use std::borrow::Cow;
+
+/// Whose texts a channel uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Our own.
+    Native,
+    /// Those of the BT-08 plan.
+    Plan,
+    /// Those of the engine that its authors released.
+    Shipped,
+}
+
+/// The words of the setting `dialect`.
+pub(crate) const WORDS: &[(&str, Dialect)] =
+    &[("native", Dialect::Native), ("plan", Dialect::Plan), ("shipped", Dialect::Shipped)];
+
+/// A rule's name or a list of controls is short; what is longer is an attack on the line.
+const NAME_BYTES_MAX: usize = 256;
+/// As much of a description as a person reads in a mail; the archive has all of it.
+pub(crate) const DESCRIPTION_BYTES_MAX: usize = 32 * 1024;
+/// As much of a title as a mail's reader shows.
+pub(crate) const TITLE_BYTES_MAX: usize = 512;
+
+/// `SECURITY_INCIDENT [CRITICAL] title | detected_by=rule nist=3.3.4,3.3.1 cui=True`, the plan's syslog line, in at most
+/// `limit` bytes: the title gives way, what follows it does not.
+pub(crate) fn plan_syslog_line(incident: &Incident, limit: usize) -> String {
+    let head = format!("SECURITY_INCIDENT [{}] ", incident.severity.as_upper_str());
+    let tail = format!(
+        " | detected_by={} nist={} cui={}",
+        word(&incident.detected_by),
+        word(&incident.nist_controls.join(",")),
+        python(incident.cui_involved)
+    );
+    let title = one_line(&incident.title);
+    let title = cut(&title, limit.saturating_sub(head.len() + tail.len()));
+    format!("{head}{title}{tail}")
+}
+
+/// `SECURITY_INCIDENT[ [INTERNAL_SCAN]][ [CUI]] severity=s rule=r title="t" nist=a,b`, the shipped syslog line, in at
+/// most `limit` bytes. Quotes and backslashes in the title are escaped, which the shipped engine forgot.
+pub(crate) fn shipped_syslog_line(incident: &Incident, limit: usize) -> String {
+    let head = format!(
+        "SECURITY_INCIDENT{}{} severity={} rule={} title=\"",
+        if is_internal_scan(incident) { " [INTERNAL_SCAN]" } else { "" },
+        if incident.cui_involved { " [CUI]" } else { "" },
+        incident.severity,
+        word(&incident.detected_by),
+    );
+    let tail = format!("\" nist={}", word(&incident.nist_controls.join(",")));
+    let title = quoted(&incident.title, limit.saturating_sub(head.len() + tail.len()));
+    format!("{head}{title}{tail}")
+}
+
+/// `[ALERT][ [CUI]] [HIGH] title (rule=x)`, the shipped console line; each field takes at most `field_bytes_max`.
+pub(crate) fn shipped_console_line(incident: &Incident, field_bytes_max: usize) -> String {
+    format!(
+        "[ALERT]{} [{}] {} (rule={})",
+        if incident.cui_involved { " [CUI]" } else { "" },
+        incident.severity.as_upper_str(),
+        cut(&one_line(&incident.title), field_bytes_max),
+        cut(&one_line(&incident.detected_by), field_bytes_max),
+    )
+}
+
+/// The subject of a mail: `[HIGH] title`, in the shipped dialect with `[INTERNAL SCAN] ` and `[CUI INCIDENT] ` before
+/// it where they hold. Ours is the plan's.
+pub(crate) fn mail_subject(dialect: Dialect, incident: &Incident) -> String {
+    let shipped = dialect == Dialect::Shipped;
+    format!(
+        "{}{}[{}] {}",
+        if shipped && is_internal_scan(incident) { "[INTERNAL SCAN] " } else { "" },
+        if shipped && incident.cui_involved { "[CUI INCIDENT] " } else { "" },
+        incident.severity.as_upper_str(),
+        cut(&one_line(&incident.title), TITLE_BYTES_MAX)
+    )
+}
+
+/// The body of a mail in one of the two dialects of BT-08, with line feeds.
+pub(crate) fn mail_body(dialect: Dialect, incident: &Incident) -> String {
+    let shipped = dialect == Dialect::Shipped;
+    let notice = if shipped && is_internal_scan(incident) {
+        "NOTICE: this incident was raised while an internal security scan was under way.\n\n"
+    } else {
+        ""
+    };
+    format!(
+        "{notice}Security Incident Detected\n{}\nTitle: {}\nSeverity: {}\n{}: {}\nNIST Controls: {}\n\
+         CUI Involved: {}\n\nDescription:\n{}\n",
+        "=".repeat(40),
+        cut(&one_line(&incident.title), TITLE_BYTES_MAX),
+        incident.severity,
+        if shipped { "Rule" } else { "Detected by" },
+        cut(&one_line(&incident.detected_by), NAME_BYTES_MAX),
+        cut(&one_line(&incident.nist_controls.join(", ")), NAME_BYTES_MAX),
+        python(incident.cui_involved),
+        cut(&lines(&incident.description), DESCRIPTION_BYTES_MAX),
+    )
+}
+
+/// Whether the incident comes from a scan of our own. The shipped engine looked for a marker file in a directory that
+/// everybody may write to; here the sender says so with the label `internal_scan: "true"`.
+fn is_internal_scan(incident: &Incident) -> bool {
+    incident.labels.get("internal_scan").is_some_and(|value| value == "true")
+}
+
+fn python(truth: bool) -> &'static str {
+    if truth { "True" } else { "False" }
+}
+
+/// One word: white space would begin another field of the line.
+fn word(text: &str) -> String {
+    let safe = one_line(text);
+    let joined: Cow<'_, str> =
+        if safe.contains(char::is_whitespace) { safe.replace(char::is_whitespace, "_").into() } else { safe };
+    cut(&joined, NAME_BYTES_MAX).replace(' ', "_")
+}
+
+/// A text that stands between quotes, in at most `limit` bytes; never cut within an escape.
+fn quoted(text: &str, limit: usize) -> String {
+    let escaped = |text: &str| one_line(text).replace('\\', "\\\\").replace('"', "\\\"");
+    let whole = escaped(text);
+    if whole.len() <= limit {
+        return whole;
+    }
+    let mark = format!("… [cut: of {} bytes]", text.len());
+    let room = limit.saturating_sub(mark.len());
+    let mut kept = String::with_capacity(limit);
+    for c in text.chars() {
+        let next = escaped(c.encode_utf8(&mut [0; 4]));
+        if kept.len() + next.len() > room {
+            break;
+        }
+        kept.push_str(&next);
+    }
+    kept + &mark
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::incident;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_syslog_lines_are_those_of_bt_08() {
+        assert_eq!(
+            plan_syslog_line(&incident(), 2048),
+            "SECURITY_INCIDENT [CRITICAL] Audit log stopped on web-1 | detected_by=audit_log_gap nist=3.3.4,3.3.1 cui=True"
+        );
+        assert_eq!(
+            shipped_syslog_line(&incident(), 2048),
+            "SECURITY_INCIDENT [CUI] severity=critical rule=audit_log_gap title=\"Audit log stopped on web-1\" nist=3.3.4,3.3.1"
+        );
+        let mut bare = incident();
+        bare.cui_involved = false;
+        bare.nist_controls.clear();
+        bare.labels.insert("internal_scan".into(), "true".into());
+        assert_eq!(
+            plan_syslog_line(&bare, 2048),
+            "SECURITY_INCIDENT [CRITICAL] Audit log stopped on web-1 | detected_by=audit_log_gap nist= cui=False"
+        );
+        assert_eq!(
+            shipped_syslog_line(&bare, 2048),
+            "SECURITY_INCIDENT [INTERNAL_SCAN] severity=critical rule=audit_log_gap title=\"Audit log stopped on web-1\" nist="
+        );
+    }
+
+    #[test]
+    fn the_mails_are_those_of_bt_08() {
+        assert_eq!(mail_subject(Dialect::Plan, &incident()), "[CRITICAL] Audit log stopped on web-1");
+        assert_eq!(mail_subject(Dialect::Shipped, &incident()), "[CUI INCIDENT] [CRITICAL] Audit log stopped on web-1");
+        let plan = "Security Incident Detected\n========================================\n\
+            Title: Audit log stopped on web-1\nSeverity: critical\nDetected by: audit_log_gap\n\
+            NIST Controls: 3.3.4, 3.3.1\nCUI Involved: True\n\nDescription:\nNo audit event for 600 s.\nCheck auditd.\n";
+        assert_eq!(mail_body(Dialect::Plan, &incident()), plan);
+        assert_eq!(mail_body(Dialect::Shipped, &incident()), plan.replace("Detected by:", "Rule:"));
+    }
+
+    #[test]
+    fn a_title_cannot_leave_its_quotes_nor_a_rule_its_field() {
+        let mut hostile = incident();
+        hostile.title = "x\" nist=9.9.9 \\".into();
+        hostile.detected_by = "r severity=info".into();
+        assert_eq!(
+            shipped_syslog_line(&hostile, 2048),
+            "SECURITY_INCIDENT [CUI] severity=critical rule=r_severity=info title=\"x\\\" nist=9.9.9 \\\\\" nist=3.3.4,3.3.1"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn lines_keep_their_limit_and_their_tail(title: String, rule: String, limit in 900usize..2000) {
+            let mut hostile = incident();
+            hostile.title = title.repeat(50);
+            hostile.detected_by = rule.repeat(50);
+            for line in [plan_syslog_line(&hostile, limit), shipped_syslog_line(&hostile, limit)] {
+                prop_assert!(line.len() <= limit);
+                prop_assert!(!line.chars().any(balefire_model::text::is_unsafe));
+                prop_assert!(line.contains("nist=3.3.4,3.3.1"));
+            }
+        }
+    }
+}
