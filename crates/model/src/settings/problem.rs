@@ -21,7 +21,12 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.place, self.path, self.what)?;
+        write!(f, "{}: ", self.place)?;
+        // A file that is no YAML has places, but no settings yet.
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.what)?;
         if let Some(allowed) = &self.allowed {
             write!(f, "; allowed: {allowed}")?;
         }
