@@ -1,0 +1,187 @@
+//! The section `channels`: a name, one kind with its settings, and beside it what all kinds share. Knows no kind's
+//! settings.
+
+use super::named::{Named, exactly_one, items_of, read_named, report, text_of};
+use balefire_channels::{Channel, Host, KINDS, Kind};
+use balefire_model::settings::{FieldDoc, Place, Reader, Shape, parse_duration};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A channel that is ready to be used.
+pub(crate) struct ConfiguredChannel {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its kind.
+    pub(crate) kind: &'static Kind,
+    /// Its decisions.
+    pub(crate) channel: Arc<dyn Channel>,
+    /// How much it may be sent; all of them hold, none means no limit.
+    pub(crate) rates: Vec<Rate>,
+    /// When a failed attempt is repeated.
+    pub(crate) retry: Retry,
+    /// How long an attempt may take in all, in place of what its kind says.
+    pub(crate) timeout: Option<Duration>,
+    /// Where it is defined.
+    pub(crate) place: Place,
+}
+
+impl fmt::Debug for ConfiguredChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfiguredChannel")
+            .field("name", &self.name)
+            .field("kind", &self.kind.key)
+            .field("channel", &self.channel)
+            .field("rates", &self.rates)
+            .field("retry", &self.retry)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// So many deliveries in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// At least 1.
+    pub(crate) count: u32,
+    /// More than nothing.
+    pub(crate) per: Duration,
+}
+
+impl Rate {
+    /// Reads `5/s`, `200/h` or `10/5m`.
+    pub(crate) fn parse(text: &str) -> Option<Rate> {
+        let (count, per) = text.split_once('/')?;
+        let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+        let per = per.trim();
+        let per = if per.starts_with(|c: char| c.is_ascii_digit()) { parse_duration(per) } else { unit(per) }?;
+        (!per.is_zero()).then_some(Rate { count, per })
+    }
+}
+
+fn unit(text: &str) -> Option<Duration> {
+    ["s", "m", "min", "h", "d"].contains(&text).then(|| parse_duration(&format!("1{text}"))).flatten()
+}
+
+/// When a failed attempt is repeated: after `initial`, then twice as long each time up to `cap`, until `horizon` has
+/// passed since the first attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// The first pause.
+    pub(crate) initial: Duration,
+    /// The longest pause.
+    pub(crate) cap: Duration,
+    /// When it is given up.
+    pub(crate) horizon: Duration,
+}
+
+const RATE_FORM: &str = "a count and a unit such as 5/s, 30/m, 200/h, 1000/d or 10/5m";
+const SHARED: &[&str] = &["rate", "retry", "timeout"];
+
+/// Reads all channels.
+pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
+    let describe = |sample: &Reader<'_>| {
+        know_kinds(sample);
+        read_shared(sample);
+    };
+    let doc = "Where notifications go: a name of your own, one kind with its settings, and what all kinds share.";
+    let channels = read_named(reader, "channels", doc, describe, |named| read_channel(named, host));
+    channels.into_iter().flatten().collect()
+}
+
+fn know_kinds(reader: &Reader<'_>) {
+    for kind in KINDS {
+        let shape = Shape::Section(kind.fields());
+        reader.known(FieldDoc { name: kind.key, doc: kind.about, shape, required: false, default: None });
+    }
+}
+
+fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
+    let Named { key, reader } = named;
+    let choices: Vec<(&'static str, &'static Kind)> = KINDS.iter().map(|kind| (kind.key, kind)).collect();
+    let path = format!("channels.{}", key.name);
+    let chosen = exactly_one(&reader, &path, &choices, SHARED);
+    know_kinds(&reader);
+    let shared = read_shared(&reader);
+    let channel = chosen.map(|(_, kind, node)| {
+        let inner = Reader::new(reader.session(), node, &reader.path_of(kind.key));
+        let channel: Arc<dyn Channel> = Arc::from((kind.resolve)(&inner, host));
+        inner.finish();
+        (kind, channel)
+    });
+    reader.finish();
+    let (kind, channel) = channel?;
+    let Shared { rates, retry, timeout } = shared;
+    Some(ConfiguredChannel { name: key.name.clone(), kind, channel, rates, retry, timeout, place: key.place.clone() })
+}
+
+struct Shared {
+    rates: Vec<Rate>,
+    retry: Retry,
+    timeout: Option<Duration>,
+}
+
+fn read_shared(reader: &Reader<'_>) -> Shared {
+    let doc = "How many deliveries it may get; more wait their turn. Several hold together: [5/s, 200/h].";
+    let shape = Shape::List(Box::new(Shape::Text(RATE_FORM)));
+    reader.known(FieldDoc { name: "rate", doc, shape, required: false, default: None });
+    let mut rates = Vec::new();
+    for node in items_of(reader, "rate") {
+        match text_of(node).and_then(Rate::parse) {
+            Some(rate) => rates.push(rate),
+            None => {
+                report(reader.session(), node, &reader.path_of("rate"), format!("found {}", node.found()), RATE_FORM);
+            }
+        }
+    }
+    let mut retry = None;
+    let doc = "When a failed attempt is repeated. \"Later\" from the far side (429, Retry-After) is obeyed beside it.";
+    reader.section("retry", doc, |reader| retry = Some(read_retry(reader))).optional();
+    let retry = retry.expect("a section is read also where it is missing");
+    let timeout = reader.duration("timeout", "How long one attempt may take in all; the kind's own limit if not set.");
+    let timeout = timeout.optional();
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        reader.reject("timeout", "found 0", "more than nothing");
+    }
+    Shared { rates, retry, timeout }
+}
+
+fn read_retry(reader: &Reader<'_>) -> Retry {
+    const HOUR: u64 = 3_600;
+    let initial = reader.duration("initial", "The first pause; each pause after it is twice as long.");
+    let initial = initial.default_shown(Duration::from_secs(1), "1s");
+    let cap = reader.duration("cap", "The longest pause.").default_shown(Duration::from_secs(300), "5m");
+    let horizon = reader.duration("horizon", "How long after the first attempt a delivery is given up.");
+    let horizon = horizon.default_shown(Duration::from_secs(28 * HOUR), "28h");
+    if initial.is_zero() {
+        reader.reject("initial", "found 0", "more than nothing");
+    }
+    // A default gives way to a longer first pause; what was set by hand does not.
+    for name in ["cap", "horizon"] {
+        if given(reader, name).is_some_and(|pause| pause < initial) {
+            reader.reject(name, "it is shorter than `initial`", "at least `initial`");
+        }
+    }
+    Retry { initial, cap: cap.max(initial), horizon: horizon.max(initial) }
+}
+
+/// A duration that was set and is one.
+fn given(reader: &Reader<'_>, name: &str) -> Option<Duration> {
+    reader.node(name).and_then(text_of).and_then(parse_duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_a_count_and_a_unit() {
+        let rate = |count, seconds| Some(Rate { count, per: Duration::from_secs(seconds) });
+        assert_eq!(Rate::parse("5/s"), rate(5, 1));
+        assert_eq!(Rate::parse("200 / h"), rate(200, 3600));
+        assert_eq!(Rate::parse("10/5m"), rate(10, 300));
+        for text in ["", "5", "/s", "0/s", "-1/s", "5/", "5/week", "5/0s", "1.5/s", "99999999999/s"] {
+            assert_eq!(Rate::parse(text), None, "{text}");
+        }
+    }
+}

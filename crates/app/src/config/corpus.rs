@@ -1,0 +1,275 @@
+//! The configuration as a whole, over a corpus of files in `tests/config`: good ones resolve, and each bad one gives
+//! exactly the problems that stand beside it.
+
+use super::sources::Source;
+use super::*;
+use balefire_channels::KINDS;
+use proptest::prelude::*;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn source(name: &str, text: &str) -> Source {
+    Source { path: Some(name.into()), name: name.into(), text: text.into(), readable_by_all: false }
+}
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "MAIL_PORT" => Some("2525".to_owned()),
+        "PASSWORD" => Some("correct-horse-battery".to_owned()),
+        _ => None,
+    }
+}
+
+fn load(text: &str) -> Result<Loaded, Problems> {
+    load_sources(&[source("b.yaml", text)], &Overrides::default(), &environment, &Host::default())
+}
+
+/// The problems as they are shown; which kinds there are is another file's business.
+fn told(result: Result<Loaded, Problems>) -> String {
+    let kinds: Vec<_> = KINDS.iter().map(|kind| kind.key).collect();
+    result.unwrap_err().to_string().replace(&kinds.join(", "), "<every kind>") + "\n"
+}
+
+fn corpus(directory: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(directory);
+    let mut files: Vec<_> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn each_bad_file_gives_exactly_the_problems_beside_it() {
+    let mut wrong = String::new();
+    for (path, text) in corpus("bad") {
+        let expected = std::fs::read_to_string(path.with_extension("problems")).unwrap_or_default();
+        let told = told(load(&text));
+        if told != expected {
+            wrong.push_str(&format!("==> {}\n{told}", path.file_name().unwrap().display()));
+        }
+    }
+    assert!(wrong.is_empty(), "these tell something else than what stands beside them:\n{wrong}");
+}
+
+#[test]
+fn each_good_file_resolves() {
+    for (path, text) in corpus("good") {
+        if let Err(problems) = load(&text) {
+            panic!("{}:\n{problems}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_example_has_no_problem_and_nothing_in_it_is_odd() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/balefire.yaml");
+    let loaded = Config::load(Some(&path), &Overrides::default(), &|_| None, &Host::default());
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.findings, []);
+}
+
+#[test]
+fn without_a_file_everything_from_low_up_is_shown_on_the_console() {
+    let loaded = load_sources(&[Source::built_in()], &Overrides::default(), &|_| None, &Host::default()).unwrap();
+    let Config { data, http, channels, routing, sources, .. } = &loaded.config;
+    assert_eq!(data, Path::new("./balefire-data"));
+    assert_eq!(http.as_ref().unwrap().listen, "127.0.0.1:9480".parse().unwrap());
+    assert_eq!(channels.iter().map(|c| (c.name.as_str(), c.kind.key)).collect::<Vec<_>>(), [("screen", "console")]);
+    assert_eq!(routing.routes[0].matchers[0].text(), "severity >= low");
+    assert!(sources.is_empty());
+    assert_eq!(loaded.findings, []);
+}
+
+#[test]
+fn an_empty_file_is_valid_and_says_that_nothing_is_sent() {
+    for text in ["", "# nothing\n", "---\n", "channels:\nroutes:\nhttp:\n"] {
+        let loaded = load(text).unwrap();
+        assert!(loaded.findings.iter().any(|finding| finding.code == "no-channel"), "{text:?}");
+        assert_eq!(loaded.config.socket.path, Path::new("./balefire-data/balefire.sock"));
+        assert_eq!(loaded.config.severity_default, Severity::Medium);
+    }
+}
+
+#[test]
+fn what_was_set_is_what_is_resolved() {
+    let hash = "AB".repeat(32);
+    let text = format!(
+        "data: /srv/b\nhttp:\n  listen: '[::]:80'\n  tokens: {{t: {{sha256: {hash}, role: admin}}}}\n  body_bytes_max: 1MiB\n\
+         socket: {{mode: 0600}}\nseverity_default: HIGH\ninputs: {{f: {{tail: {{path: /x, from: end}}}}}}\n\
+         channels:\n  s:\n    console:\n    rate: 3/m\n    retry: {{cap: 1m}}\n    timeout: 5s\n\
+         routing: custom\nroutes: [{{name: a, to: s, continue: true}}]\n"
+    );
+    let config = load(&text).unwrap().config;
+    let http = config.http.unwrap();
+    assert_eq!((http.listen, http.body_bytes_max), ("[::]:80".parse().unwrap(), 1 << 20));
+    assert_eq!(http.tokens, [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin }]);
+    assert_eq!(config.socket, Socket { path: "/srv/b/balefire.sock".into(), mode: 0o600 });
+    assert_eq!(config.severity_default, Severity::High);
+    let kind = InputKind::Tail { path: "/x".into(), from: TailFrom::End };
+    assert_eq!(config.inputs, [Input { name: "f".into(), kind }]);
+    let channel = &config.channels[0];
+    assert_eq!(channel.rates, [Rate { count: 3, per: Duration::from_secs(60) }]);
+    assert_eq!(channel.retry.cap, Duration::from_secs(60));
+    assert_eq!(channel.timeout, Some(Duration::from_secs(5)));
+    assert_eq!((channel.place.line, channel.place.column), (10, 3));
+    assert!(config.routing.routes[0].goes_on);
+    assert_eq!(config.routing.routes[0].to, ["s"]);
+    assert_eq!(config.routing.channels, [("s".to_owned(), "console".to_owned())]);
+}
+
+#[test]
+fn the_command_line_has_the_last_word_and_the_same_rules() {
+    let at = |listen: &str| {
+        let overrides = Overrides { data: Some("/d".into()), listen: Some(listen.into()) };
+        load_sources(&[source("b.yaml", "http: {listen: none}")], &overrides, &|_| None, &Host::default())
+    };
+    let config = at("127.0.0.1:1").unwrap().config;
+    assert_eq!(config.http.unwrap().listen, "127.0.0.1:1".parse().unwrap());
+    assert_eq!(config.socket.path, Path::new("/d/balefire.sock"));
+    assert!(told(at("0.0.0.0:1")).starts_with("--listen: http.listen: 0.0.0.0:1 can be reached from other machines"));
+    assert!(told(at("here")).starts_with("--listen: http.listen: found \"here\"; allowed: an address and a port"));
+    assert!(at("none").unwrap().config.http.is_none());
+}
+
+#[test]
+fn files_in_conf_d_join_in_the_order_of_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::create_dir(directory.path().join("conf.d")).unwrap();
+    write("main.yaml", "channels: {a: {console: {}}}\nroutes: [{name: main, to: b}]\n");
+    write("conf.d/20.yaml", "routes: [{name: second, to: a}]\n");
+    write("conf.d/10.yml", "channels: {b: {console: {}}}\nroutes: [{name: first, to: a}]\nhttp: {listen: none}\n");
+    write("conf.d/notes.txt", "no: [yaml");
+    write("conf.d/.hidden.yaml", "no: [yaml");
+    let load = || {
+        let path = directory.path().join("main.yaml");
+        Config::load(Some(&path), &Overrides::default(), &|_| None, &Host::default())
+    };
+    let config = load().unwrap().config;
+    let names: Vec<_> = config.routing.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["main", "first", "second"]);
+    assert_eq!(config.sources.len(), 3);
+    let digest = config.digest;
+    assert_eq!(digest.len(), 64);
+
+    write("conf.d/20.yaml", "channels: {a: {console: {}}}\nhttp: {listen: 127.0.0.1:1}\n");
+    let shown = told(load()).replace(&format!("{}/", directory.path().display()), "");
+    assert_eq!(
+        shown,
+        "conf.d/20.yaml:1:12: channels.a: `a` is defined twice; first at main.yaml:1:12\n    hint: give one of the two another name\n\
+         conf.d/20.yaml:2:16: http.listen: is set twice; first at conf.d/10.yml:3:16\n    hint: keep one of the two\n2 problems\n"
+    );
+    write("conf.d/20.yaml", "\n");
+    assert_ne!(load().unwrap().config.digest, digest);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let load = |path: &Path| told(Config::load(Some(path), &Overrides::default(), &|_| None, &Host::default()));
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing.yaml");
+    assert!(load(&missing).starts_with(&format!("{}: cannot be read: No such file", missing.display())));
+    assert!(load(directory.path()).contains("cannot be read: Is a directory"));
+    let binary = directory.path().join("binary.yaml");
+    std::fs::write(&binary, b"a: 1\nb: \xff\n").unwrap();
+    assert!(load(&binary).contains("binary.yaml:2:4: this is not UTF-8 text"));
+}
+
+#[test]
+fn the_environment_never_shows_in_a_message() {
+    let told = told(load("channels:\n  m:\n    console: {}\n    rate: ${PASSWORD}\nhttp: {listen: \"${PASSWORD}\"}\n"));
+    assert!(!told.contains("horse"), "{told}");
+    assert!(told.contains("channels.m.rate: found the value of ${PASSWORD}; allowed: a count"), "{told}");
+}
+
+#[test]
+fn two_channels_on_one_file_and_an_open_secret_are_findings() {
+    let text = "channels:\n  a: {file: {path: /x/./a}}\n  b: {file: {path: /x//a}}\n  \
+                h: {webhook: {url: 'https://h.example.org', secret: whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0}}\n";
+    let source = Source { readable_by_all: true, ..source("b.yaml", text) };
+    let loaded = load_sources(&[source], &Overrides::default(), &|_| None, &Host::default()).unwrap();
+    let found: Vec<_> = loaded.findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
+    assert!(found.contains(&("same-file", "b")), "{found:?}");
+    assert!(found.contains(&("plain-secret", "channels.h.webhook.secret")), "{found:?}");
+    assert!(!format!("{:?}", loaded.findings).contains("whsec"));
+}
+
+#[test]
+fn the_schema_knows_every_section_and_kind() {
+    let schema = schema();
+    for kind in KINDS {
+        let pointer = format!("/properties/channels/additionalProperties/properties/{}", kind.key);
+        assert!(schema.pointer(&pointer).is_some(), "{pointer}");
+        assert!(reference().contains(&format!("## `channels.NAME.{}`", kind.key)), "{}", kind.key);
+    }
+    let choices = schema.pointer("/properties/channels/additionalProperties/oneOf").unwrap();
+    assert_eq!(choices.as_array().unwrap().len(), KINDS.len());
+}
+
+/// Fragments that lead deep into the reader, more often than free text does.
+fn fragments() -> impl Strategy<Value = String> {
+    let fragment = prop::sample::select(vec![
+        "channels",
+        "routes",
+        "http",
+        "data",
+        ":",
+        ": ",
+        "\n",
+        "\n  ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "&a ",
+        "*a",
+        "<<: ",
+        "'",
+        "\"",
+        "|\n",
+        ">\n",
+        "${",
+        "${X}",
+        "}",
+        "$${",
+        "console",
+        "\t",
+        "!!str ",
+        "#",
+        "---\n",
+        "?",
+        "~",
+        "\u{feff}",
+        "severity >= high",
+        "match",
+        "to",
+        "name",
+        "0",
+        "\0",
+        "é",
+        ",",
+        "%",
+        "tokens",
+        "sha256",
+        "listen",
+        "rate",
+        "5/s",
+    ]);
+    prop::collection::vec(fragment, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), fragments()]) {
+        // Whether it is good or bad is not the question; a bad one says so.
+        if let Err(problems) = load(&text) {
+            prop_assert!(!problems.0.is_empty());
+        }
+    }
+}

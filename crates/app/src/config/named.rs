@@ -1,0 +1,122 @@
+//! Mappings with names of the user's own, each a mapping of fixed names: channels, inputs, tokens. Knows none of them.
+
+use balefire_model::settings::{FieldDoc, Key, Node, Problem, Reader, Session, Shape, Value, suggest};
+
+/// What a name may be: it appears in paths, logs, metrics and headers.
+pub(crate) const NAME_FORM: &str = "1 to 64 of the characters a-z A-Z 0-9 _ . -";
+
+/// Where a named mapping stands.
+pub(crate) struct Named<'a> {
+    /// The user's name for it.
+    pub(crate) key: &'a Key,
+    /// Its settings.
+    pub(crate) reader: Reader<'a>,
+}
+
+/// Reads each entry of the mapping `name` with `read`, and describes it by reading nothing.
+pub(crate) fn read_named<'a, T>(
+    reader: &Reader<'a>,
+    name: &'static str,
+    doc: &'static str,
+    describe: impl FnOnce(&Reader<'_>),
+    mut read: impl FnMut(Named<'a>) -> T,
+) -> Vec<T> {
+    let session = reader.session();
+    let sample = Reader::describing(session);
+    describe(&sample);
+    let shape = Shape::Map(Box::new(Shape::Section(sample.finish())));
+    reader.known(FieldDoc { name, doc, shape, required: false, default: None });
+    let Some(node) = reader.node(name) else { return Vec::new() };
+    let path = reader.path_of(name);
+    let entries = Reader::new(session, node, &path).entries();
+    entries
+        .iter()
+        .map(|(key, node)| {
+            let path = format!("{path}.{}", key.name);
+            if !is_name(&key.name) {
+                let shown = balefire_model::text::cut(&key.name, 80);
+                report(session, &key_node(key), &path, format!("found the name {shown:?}"), NAME_FORM);
+            }
+            read(Named { key, reader: Reader::new(session, node, &path) })
+        })
+        .collect()
+}
+
+/// Reports that a mapping must have exactly one of several keys. Where an unknown key stands in it, that is the better
+/// message, and [`Reader::finish`] gives it.
+pub(crate) fn exactly_one<'a, K: Copy>(
+    reader: &Reader<'a>,
+    path: &str,
+    choices: &[(&'static str, K)],
+    shared: &[&str],
+) -> Option<(&'static str, K, &'a Node)> {
+    let found: Vec<_> =
+        choices.iter().filter_map(|(key, kind)| reader.node(key).map(|node| (*key, *kind, node))).collect();
+    let names: Vec<_> = choices.iter().map(|(key, _)| *key).collect();
+    let known = |name: &str| names.contains(&name) || shared.contains(&name);
+    match found.as_slice() {
+        [one] => Some(*one),
+        [] if reader.is_describing() || reader.entries().iter().any(|(key, _)| !known(&key.name)) => None,
+        [] => {
+            let node = Node { place: reader.place().clone(), value: Value::Null };
+            report(reader.session(), &node, path, "names no kind".to_owned(), &format!("one of {}", names.join(", ")));
+            None
+        }
+        [_, (_, _, second), ..] => {
+            let keys: Vec<_> = found.iter().map(|(key, _, _)| *key).collect();
+            report(reader.session(), second, path, format!("names {} at once", keys.join(" and ")), "one kind");
+            None
+        }
+    }
+}
+
+/// The items of a list, or the one that stands alone; each knows its place.
+pub(crate) fn items_of<'a>(reader: &Reader<'a>, name: &str) -> &'a [Node] {
+    match reader.node(name) {
+        None => &[],
+        Some(Node { value: Value::List(items), .. }) => items,
+        Some(Node { value: Value::Null, .. }) => &[],
+        Some(node) => std::slice::from_ref(node),
+    }
+}
+
+/// A node's text, where it is one.
+pub(crate) fn text_of(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Scalar { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// The items that are texts. That the others are none was reported by who reads the setting.
+pub(crate) fn texts_of<'a>(reader: &Reader<'a>, name: &str) -> impl Iterator<Item = (&'a Node, &'a str)> {
+    items_of(reader, name).iter().filter_map(|node| text_of(node).map(|text| (node, text)))
+}
+
+/// Reports a problem at a node.
+pub(crate) fn report(session: &Session<'_>, node: &Node, path: &str, what: String, allowed: &str) {
+    let (place, path) = (node.place.clone(), path.to_owned());
+    session.report(Problem { place, path, what, allowed: Some(allowed.to_owned()), hint: None });
+}
+
+/// Reports a name that nothing has, with the one that was probably meant.
+pub(crate) fn report_unknown(session: &Session<'_>, node: &Node, path: &str, what: String, known: &[String]) {
+    let found = text_of(node).unwrap_or_default();
+    let allowed = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
+    session.report(Problem {
+        place: node.place.clone(),
+        path: path.to_owned(),
+        what,
+        allowed: Some(allowed),
+        hint: suggest(found, known.iter().map(String::as_str)),
+    });
+}
+
+/// A key as a node, to report at its place.
+fn key_node(key: &Key) -> Node {
+    Node { place: key.place.clone(), value: Value::Scalar { text: key.name.clone(), quoted: true } }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}

@@ -1,0 +1,81 @@
+//! The list `routes` and the preset that follows it. Parses conditions, and checks that each channel that a route names
+//! is there; decides nothing.
+
+use super::named::{report, report_unknown, texts_of};
+use balefire_engine::matcher::Matcher;
+use balefire_engine::route::{Preset, Route, Routing};
+use balefire_model::settings::{Problem, Reader, Value};
+use std::collections::HashMap;
+
+/// Reads `routing` and `routes`; `channels` are the names and kind keys of all channels. `declared` are all names that
+/// stand under `channels`, also those that could not be read: that they are wrong is told once.
+pub(crate) fn read_routing(reader: &Reader<'_>, channels: Vec<(String, String)>, declared: &[String]) -> Routing {
+    let presets = [("plan", Preset::Plan), ("shipped", Preset::Shipped), ("custom", Preset::Custom)];
+    let doc = "What follows your own routes: `plan` (critical: email, syslog, console; high: email, syslog; medium and \
+               low: syslog; info: history only), `shipped` (syslog from low, email from high, console always, CUI to \
+               every channel), or `custom` (nothing). Presets name channels by their kind.";
+    let preset = reader.one_of("routing", doc, &presets).default_shown(Preset::Plan, "plan");
+    let doc = "Your own routes, asked in order before the preset; the first that matches wins unless it continues.";
+    let routes = reader.sections("routes", doc, |reader| read_route(reader, declared));
+    let routes = routes.optional().unwrap_or_default();
+    report_repeated(reader);
+    Routing { routes, preset, channels }
+}
+
+fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
+    let name = reader.parsed("name", "Its name, as `balefire why` shows it.", "a text of 1 to 64 characters", |text| {
+        let length = text.chars().count();
+        let clean = !text.chars().any(balefire_model::text::is_unsafe);
+        ((1..=64).contains(&length) && clean).then(|| text.to_owned())
+    });
+    let name = name.required(String::new());
+    let doc = "Conditions that must all hold, such as `severity >= high` or `host =~ \"web-.*\"`; without any, every \
+               incident matches.";
+    reader.texts("match", doc).optional();
+    let doc = "The channels that hear of it, by name; `[]` for none: history only.";
+    let to = reader.texts("to", doc).required(Vec::new());
+    let goes_on = reader.bool("continue", "Whether later routes, and the preset, are asked too.").default(false);
+    let matchers = read_matchers(reader);
+    for (node, channel) in texts_of(reader, "to") {
+        if !declared.iter().any(|known| known == channel) {
+            let shown = balefire_model::text::cut(channel, 80);
+            let what = format!("there is no channel {shown:?}");
+            report_unknown(reader.session(), node, &reader.path_of("to"), what, declared);
+        }
+    }
+    Route { name, matchers, to, goes_on }
+}
+
+fn read_matchers(reader: &Reader<'_>) -> Vec<Matcher> {
+    let mut matchers = Vec::new();
+    for (node, text) in texts_of(reader, "match") {
+        match Matcher::parse(text) {
+            Ok(matcher) => matchers.push(matcher),
+            Err(error) => {
+                let what = format!("{} in {}", error.what, node.found());
+                let what = format!("{what}, at character {}", error.at);
+                report(reader.session(), node, &reader.path_of("match"), what, &error.allowed);
+            }
+        }
+    }
+    matchers
+}
+
+/// `why` names routes, so that two of one name could not be told apart.
+fn report_repeated(reader: &Reader<'_>) {
+    let Some(Value::List(items)) = reader.node("routes").map(|node| &node.value) else { return };
+    let mut seen = HashMap::new();
+    for (index, name) in items.iter().enumerate().filter_map(|(index, item)| item.get("name").map(|name| (index, name)))
+    {
+        let Value::Scalar { text, .. } = &name.value else { continue };
+        if let Some(first) = seen.insert(text.as_str(), &name.place) {
+            reader.session().report(Problem {
+                place: name.place.clone(),
+                path: format!("routes[{index}].name"),
+                what: format!("another route has the name {:?}; first at {first}", balefire_model::text::cut(text, 80)),
+                allowed: None,
+                hint: Some("give one of the two another name".to_owned()),
+            });
+        }
+    }
+}
