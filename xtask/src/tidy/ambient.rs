@@ -66,9 +66,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Examples and benches measure, which takes a clock; they are no part of the binary.
+/// Examples, benches and files called `speed.rs` in tests measure, which takes a clock; they are no part of the binary.
 fn is_product(path: &str) -> bool {
-    path.starts_with("crates/") && !path.contains("/examples/") && !path.contains("/benches/")
+    let measures = path.contains("/examples/") || path.contains("/benches/");
+    let measures = measures || path.contains("/tests/") && path.ends_with("/speed.rs");
+    path.starts_with("crates/") && !measures
 }
 
 #[cfg(test)]
