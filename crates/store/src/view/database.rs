@@ -61,6 +61,11 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(fail)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+        // SQLite opens a file that it may not write for reading, and would say so only at the first row.
+        if connection.is_readonly("main").map_err(fail)? {
+            let read_only = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+            return Err(fail(rusqlite::Error::SqliteFailure(read_only, None)));
+        }
         // The version comes before the settings: a file that is not ours to use stays as it is.
         if version(&connection).map_err(fail)? != 0 {
             check_version(&path, &connection)?;

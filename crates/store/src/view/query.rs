@@ -196,8 +196,8 @@ impl Needle {
     }
 }
 
-/// Lower case, character by character: the lower case of a text's part is then a part of the text's lower case, which
-/// `str::to_lowercase` does not keep (Greek final sigma).
+/// Lower case, character by character and with one sigma: the lower case of a text's part is then a part of the text's
+/// lower case, which `str::to_lowercase` does not keep.
 fn folded(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }

@@ -101,12 +101,7 @@ impl View {
         for (day, records) in by_day(records) {
             let creates = records.iter().any(|(_, _, record)| matches!(record, Record::Accepted(_)));
             if let Some(open) = self.day(day, creates)? {
-                let applied = open.apply(&records, end);
-                if applied.is_err() {
-                    // A connection that failed may go on failing; the next call opens the file again.
-                    self.days.retain(|open| open.day != day);
-                }
-                applied?;
+                open.apply(&records, end)?;
             }
         }
         self.write_position(records, end)?;
