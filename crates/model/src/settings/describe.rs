@@ -53,16 +53,19 @@ impl Shape {
                 {"type": "string"},
                 {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"],
                  "additionalProperties": false}]}),
-            Shape::Bool => json!({"type": "boolean"}),
-            Shape::Integer { min, max } => {
-                json!({"anyOf": [{"type": "integer", "minimum": min, "maximum": max}, {"type": "string", "pattern": "^\\$\\{"}]})
-            }
-            Shape::OneOf(words) => json!({"enum": words}),
+            Shape::Bool => or_substitution(json!({"type": "boolean"})),
+            Shape::Integer { min, max } => or_substitution(json!({"type": "integer", "minimum": min, "maximum": max})),
+            Shape::OneOf(words) => or_substitution(json!({"enum": words})),
             Shape::List(item) => json!({"anyOf": [{"type": "array", "items": item.schema()}, item.schema()]}),
             Shape::Map(item) => json!({"type": "object", "additionalProperties": item.schema()}),
             Shape::Section(fields) => section_schema(fields),
         }
     }
+}
+
+/// The setting, or a `${NAME}` that stands for it until the file is loaded.
+fn or_substitution(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "string", "pattern": "^\\$\\{"}]})
 }
 
 fn section_schema(fields: &[FieldDoc]) -> Value {
