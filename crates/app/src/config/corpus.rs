@@ -200,6 +200,36 @@ fn two_channels_on_one_file_and_an_open_secret_are_findings() {
 }
 
 #[test]
+fn what_is_unsafe_or_can_do_nothing_is_found() {
+    let hash = "ab".repeat(32);
+    let text = format!(
+        "http: {{listen: '0.0.0.0:80', tokens: {{a: {{sha256: {hash}}}}}}}\nrouting: custom\nchannels:\n  \
+         far: {{email: {{host: mail.example.org, tls: none, username: u, password: '${{PASSWORD}}', from: a@example.org, to: b@example.org}}}}\n  \
+         near: {{email: {{host: 127.0.0.1, tls: none, username: u, password: '${{PASSWORD}}', from: a@example.org, to: b@example.org}}}}\n\
+         routes: [{{name: all, to: near}}, {{name: never, to: near}}]\n"
+    );
+    let loaded = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let found: Vec<_> = loaded.findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("route-shadowed", "never"),
+            ("channel-unreached", "far"),
+            ("password-in-clear", "far"),
+            ("tokens-in-clear", "http.listen"),
+        ]
+    );
+    assert!(loaded.findings[1].to_string().starts_with("b.yaml:4:3: far: channel `far` is never used"));
+}
+
+#[test]
+fn a_long_list_of_names_is_cut_in_messages() {
+    let names: Vec<_> = (0..100).map(|number| format!("c{number}: {{console: {{}}}}")).collect();
+    let told = told(load(&format!("channels: {{{}}}\nroutes: [{{name: a, to: x}}]\n", names.join(", "))));
+    assert!(told.contains("c18, c19 and 80 more"), "{told}");
+}
+
+#[test]
 fn the_schema_knows_every_section_and_kind() {
     let schema = schema();
     for kind in KINDS {

@@ -5,6 +5,9 @@ use balefire_model::settings::{FieldDoc, Key, Node, Problem, Reader, Session, Sh
 /// What a name may be: it appears in paths, logs, metrics and headers.
 pub(crate) const NAME_FORM: &str = "1 to 64 of the characters a-z A-Z 0-9 _ . -";
 
+/// How many names a message lists.
+const NAMES_SHOWN_MAX: usize = 20;
+
 /// Where a named mapping stands.
 pub(crate) struct Named<'a> {
     /// The user's name for it.
@@ -102,7 +105,11 @@ pub(crate) fn report(session: &Session<'_>, node: &Node, path: &str, what: Strin
 /// Reports a name that nothing has, with the one that was probably meant.
 pub(crate) fn report_unknown(session: &Session<'_>, node: &Node, path: &str, what: String, known: &[String]) {
     let found = text_of(node).unwrap_or_default();
-    let allowed = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
+    let allowed = match known.len() {
+        0 => "none is configured".to_owned(),
+        1..=NAMES_SHOWN_MAX => known.join(", "),
+        count => format!("{} and {} more", known[..NAMES_SHOWN_MAX].join(", "), count - NAMES_SHOWN_MAX),
+    };
     session.report(Problem {
         place: node.place.clone(),
         path: path.to_owned(),

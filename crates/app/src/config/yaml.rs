@@ -5,7 +5,7 @@
 use balefire_model::settings::{Key, Node, Place, Problem, Value};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
 /// How large one file may be. A thousand channels fit ten times over.
@@ -49,7 +49,8 @@ struct OpenMap {
     place: Place,
     anchor: usize,
     entries: Vec<(Key, Node)>,
-    names: HashSet<String>,
+    /// Every key so far, and where it stands.
+    names: HashMap<String, Place>,
     /// The key whose value comes next.
     key: Option<PendingKey>,
     /// The values of `<<`, whose entries fill in what the mapping does not say itself.
@@ -156,7 +157,7 @@ impl<'t> Builder<'t> {
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag, at);
                 let place = self.place(at);
-                let (entries, names, merges) = (Vec::new(), HashSet::new(), Vec::new());
+                let (entries, names, merges) = (Vec::new(), HashMap::new(), Vec::new());
                 self.opened(Open::Map(OpenMap { place, anchor, entries, names, key: None, merges }), at)
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
@@ -236,17 +237,13 @@ impl<'t> Builder<'t> {
             return PendingKey::Merge;
         }
         let Some(Open::Map(map)) = self.open.last_mut() else { return PendingKey::Refused };
-        if !map.names.insert(name.clone()) {
-            let first = map.entries.iter().find(|(key, _)| key.name == name).map(|(key, _)| key.place.to_string());
-            self.problems.push(Problem {
-                place: node.place,
-                path: name,
-                what: format!("the key stands twice in one mapping; first at {}", first.unwrap_or_default()),
-                allowed: None,
-                hint: Some("keep one of the two".to_owned()),
-            });
+        if let Some(first) = map.names.get(&name) {
+            let what = format!("the key stands twice in one mapping; first at {first}");
+            let hint = Some("keep one of the two".to_owned());
+            self.problems.push(Problem { place: node.place, path: name, what, allowed: None, hint });
             return PendingKey::Refused;
         }
+        map.names.insert(name.clone(), node.place.clone());
         PendingKey::Named(Key { name, place: node.place })
     }
 
@@ -268,7 +265,12 @@ impl<'t> Builder<'t> {
                     });
                     continue;
                 };
-                map.entries.extend(entries.into_iter().filter(|(key, _)| map.names.insert(key.name.clone())));
+                for (key, node) in entries {
+                    if let hash_map::Entry::Vacant(unset) = map.names.entry(key.name.clone()) {
+                        unset.insert(key.place.clone());
+                        map.entries.push((key, node));
+                    }
+                }
             }
         }
         Node { place: map.place, value: Value::Map(map.entries) }
