@@ -9,6 +9,9 @@ impl Engine {
     /// When a [`crate::Input::Tick`] would change something, if nothing else happens before; may be in the past.
     #[must_use]
     pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.draining {
+            return None;
+        }
         let queues = self.state.names.iter().zip(&self.state.queues);
         queues.filter_map(|(name, queue)| queue.wakes_at(now, self.settings.channels.get(name)?)).min()
     }
@@ -16,6 +19,9 @@ impl Engine {
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is
     /// not forgotten, and goes on when the channel comes back.
     pub(crate) fn dispatch(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.draining {
+            return;
+        }
         let settings = self.settings.clone();
         for index in 0..self.state.names.len() {
             let Some(policy) = settings.channels.get(&self.state.names[index]) else { continue };

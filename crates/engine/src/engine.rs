@@ -43,7 +43,9 @@ pub enum Input {
     Configure(Arc<Settings>),
     /// Time has passed; see [`Engine::wakes_at`].
     Tick,
-    /// We are about to stop, because of this.
+    /// Start no further attempts: we are about to stop, and wait for those under way.
+    Drain,
+    /// We stop, because of this.
     Stop(String),
 }
 
@@ -107,6 +109,7 @@ const SNAPSHOT_RECORDS: u64 = 50_000;
 pub struct Engine {
     pub(crate) settings: Arc<Settings>,
     pub(crate) state: State,
+    pub(crate) draining: bool,
 }
 
 impl Engine {
@@ -132,7 +135,11 @@ impl Engine {
                 self.record(now, Record::StateChanged(change), &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
             }
-            Input::Configure(settings) => self.configure(now, settings, &mut effects),
+            Input::Configure(settings) => {
+                self.configure(now, settings, &mut effects);
+                effects.acts.push(Act::Answer(Answer::Changed));
+            }
+            Input::Drain => self.draining = true,
             Input::Tick => {}
             Input::Stop(reason) => {
                 self.record(now, Record::Stopped(Stopped { reason }), &mut effects);
@@ -158,7 +165,7 @@ impl Engine {
     pub fn resume(&mut self, now: Timestamp, version: &str, settings: Arc<Settings>) -> Effects {
         let mut effects = Effects::default();
         self.record(now, Record::Started(Started { version: version.to_owned() }), &mut effects);
-        for (delivery, attempt) in self.state.in_flight() {
+        for (delivery, attempt) in self.state.under_way() {
             self.attempt_ended(now, delivery, attempt, Outcome::Unknown, &mut effects);
         }
         self.configure(now, settings, &mut effects);

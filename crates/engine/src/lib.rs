@@ -16,5 +16,6 @@ mod submit;
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
 pub use queue::{ChannelPolicy, Rate};
 pub use retry::Retry;
+pub use snapshot::SnapshotError;
 pub use state::{QueueStatus, State};
 pub use submit::{Idempotency, Submission};

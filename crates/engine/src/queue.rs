@@ -62,6 +62,8 @@ pub(crate) struct Queue {
     pub ready: BTreeSet<Rank>,
     pub waiting: BTreeSet<(Timestamp, Rank)>,
     pub in_flight: u32,
+    /// Those that no attempt was made of.
+    pub untried: usize,
     /// Failures since the last success.
     pub failures: u32,
     /// Nothing goes out before this time.

@@ -108,6 +108,7 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
         };
         let rank = pending.rank(p.id);
         let queue = state.queue(channel);
+        queue.untried += usize::from(pending.attempts == 0);
         match (pending.in_flight, pending.due) {
             (true, _) => queue.in_flight += 1,
             (false, Some(due)) => _ = queue.waiting.insert((due, rank)),
@@ -163,7 +164,7 @@ impl State {
     }
 
     /// Deliveries under way, in the order in which they were decided on.
-    pub(crate) fn in_flight(&self) -> Vec<(DeliveryId, u32)> {
+    pub(crate) fn under_way(&self) -> Vec<(DeliveryId, u32)> {
         let in_order = self.pending_in_order();
         in_order.into_iter().filter(|(_, p)| p.in_flight).map(|(id, p)| (id, p.attempts)).collect()
     }

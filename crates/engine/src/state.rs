@@ -67,6 +67,8 @@ pub struct QueueStatus {
     pub depth: usize,
     /// Those under way.
     pub in_flight: u32,
+    /// Those that no attempt was made of.
+    pub untried: usize,
     /// Failures since the last success.
     pub failures: u32,
     /// Nothing goes out before this time.
@@ -82,10 +84,16 @@ impl State {
         self.position
     }
 
-    /// How far an input was read: which file, and the byte after the last line taken.
+    /// How far each input was read: which file, and the byte after the last line taken.
     #[must_use]
-    pub fn input(&self, name: &str) -> Option<(&str, u64)> {
-        self.inputs.get(name).map(|(file, offset)| (file.as_str(), *offset))
+    pub fn inputs(&self) -> HashMap<String, (String, u64)> {
+        self.inputs.clone().into_iter().collect()
+    }
+
+    /// How many attempts are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.queues.iter().map(|queue| queue.in_flight).sum()
     }
 
     /// How many deliveries have not reached their end.
@@ -103,6 +111,7 @@ impl State {
                 channel: name.clone(),
                 depth: queue.len(),
                 in_flight: queue.in_flight,
+                untried: queue.untried,
                 failures: queue.failures,
                 paused_until: queue.paused_until,
                 head_since: head.and_then(|rank| self.pending.get(&rank.delivery)).map(|p| p.decided_at),
@@ -162,7 +171,9 @@ impl State {
                 order: self.orders,
             };
             self.orders += 1;
-            self.queue(channel).ready.insert(pending.rank(*delivery));
+            let queue = self.queue(channel);
+            queue.untried += 1;
+            queue.ready.insert(pending.rank(*delivery));
             self.pending.insert(*delivery, pending);
         }
     }
@@ -176,6 +187,7 @@ impl State {
             queue.waiting.remove(&(due, rank));
         }
         queue.in_flight += 1;
+        queue.untried -= usize::from(pending.attempts == 0);
         queue.attempted(at, rates_keep);
         pending.in_flight = true;
         pending.attempts = started.attempt;

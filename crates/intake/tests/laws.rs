@@ -103,15 +103,16 @@ proptest! {
     }
 
     #[test]
-    fn extra_fields_and_events_keep_every_byte_through_an_incidents_own_json(kept in json(), event in json()) {
+    fn extra_fields_and_events_keep_every_byte_but_line_breaks_through_an_incidents_own_json(kept in json(), event in json()) {
         let event = format!("{{\"e\": {event} }}");
+        let one_line = |json: &str| json.replace(['\n', '\r'], " ");
         let body = format!("{{\"title\":\"t\",\"x\":{kept},\"events\":[{event} ]}}");
         let first = incidents(body.as_bytes(), Shape::Json).remove(0);
-        prop_assert_eq!(first.extra.get("x").unwrap().get(), &kept);
-        prop_assert_eq!(first.events[0].get(), &event);
+        prop_assert_eq!(first.extra.get("x").unwrap().get(), one_line(&kept));
+        prop_assert_eq!(first.events[0].get(), one_line(&event));
         let stored = serde_json::to_vec(&first).unwrap();
         let again: Incident = serde_json::from_slice(&stored).unwrap();
-        prop_assert_eq!(again.extra.get("x").unwrap().get(), &kept);
+        prop_assert_eq!(again.extra.get("x").unwrap().get(), one_line(&kept));
         prop_assert_eq!(serde_json::to_vec(&again).unwrap(), stored);
     }
 
@@ -168,4 +169,13 @@ fn an_over_long_line_costs_no_memory_and_the_next_one_is_good() {
     let too_long = "line: found 1048576 bytes; allowed: at most 10 bytes".to_owned();
     assert_eq!(texts, [(Err(too_long), 1_048_577), (Ok("next".to_owned()), 1_048_583)]);
     assert_eq!((splitter.partial_bytes(), splitter.line_start()), (4, 1_048_583));
+}
+
+#[test]
+fn what_is_kept_never_holds_a_line_break() {
+    let body = b"{\"title\": \"t\", \"x\": {\"a\": [1,\n2,\r\n\"b\\nc\"]}, \"events\": [{\n\"y\": 1.0\r}]}";
+    let drafts = decode(body, Shape::Json, &Limits::default()).unwrap();
+    let draft = drafts.into_iter().next().unwrap().unwrap();
+    assert_eq!(draft.extra.get("x").unwrap().get(), "{\"a\": [1, 2,  \"b\\nc\"]}");
+    assert_eq!(draft.events[0].get(), "{ \"y\": 1.0 }");
 }

@@ -166,9 +166,11 @@ fn draw(panel: &Panel, width: usize, color: bool, out: &mut String) {
     let line = |count: usize| "─".repeat(count);
     let mut put = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("a String takes everything");
     put(format_args!("{on}╭─ {title} {}╮{off}\n", line(inner - 1 - title.width())));
-    let rows = panel.lines.iter().enumerate().flat_map(|(index, text)| {
-        wrap(text, inner).into_iter().map(move |row| (index == 0, row))
-    });
+    let rows = panel
+        .lines
+        .iter()
+        .enumerate()
+        .flat_map(|(index, text)| wrap(text, inner).into_iter().map(move |row| (index == 0, row)));
     for (is_first, row) in rows {
         let gap = " ".repeat(inner.saturating_sub(row.width()));
         if is_first {

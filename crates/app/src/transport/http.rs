@@ -2,8 +2,8 @@
 //! answer. Knows nothing of what is sent nor of what an answer means.
 
 use super::tls::{self, TlsError};
-use super::{describe, harmless, metadata, no_answer};
-use balefire_channels::{HTTP_REPLY_BYTES_MAX, HttpReply, HttpRequest, HttpTransport, Reply};
+use super::{describe, harmless, no_answer};
+use balefire_channels::{HTTP_REPLY_BYTES_MAX, HttpReply, HttpRequest, HttpTransport, Reply, is_metadata_address};
 use balefire_model::Cause;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -77,15 +77,16 @@ fn build(request: HttpRequest) -> Result<Request<Full<Bytes>>, String> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err("the URL cannot be used; allowed: http://HOST/... and https://HOST/...".to_owned());
     }
-    let method = Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| format!("{:?} is no HTTP method", request.method))?;
+    let method =
+        Method::from_bytes(request.method.as_bytes()).map_err(|_| format!("{:?} is no HTTP method", request.method))?;
     let mut built = Request::new(Full::new(Bytes::from(request.body)));
     *built.method_mut() = method;
     *built.uri_mut() = uri;
     for (name, value) in request.headers {
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| format!("the value of header {name} cannot be sent; allowed: visible characters on one line"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| {
+            format!("the value of header {name} cannot be sent; allowed: visible characters on one line")
+        })?;
         built.headers_mut().append(key, value);
     }
     Ok(built)
@@ -159,8 +160,8 @@ enum ConnectError {
     },
     #[error("{host}: the name has no address")]
     NoAddress { host: String },
-    #[error("{host}: {address} serves cloud metadata ({owner}); requests never go there")]
-    Forbidden { host: String, address: IpAddr, owner: &'static str },
+    #[error("{host}: {address} serves cloud metadata; requests never go there")]
+    Forbidden { host: String, address: IpAddr },
     #[error("{host}: no connection to {address}")]
     Refused {
         host: String,
@@ -201,8 +202,8 @@ async fn connect_to(host: &str, port: u16, limit: Duration) -> Result<TcpStream,
     let resolved = tokio::net::lookup_host((host, port)).await;
     let addresses: Vec<SocketAddr> =
         resolved.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })?.collect();
-    if let Some(error) = addresses.iter().find_map(|address| forbidden(host, address.ip())) {
-        return Err(error);
+    if let Some(address) = addresses.iter().map(SocketAddr::ip).find(|address| is_metadata_address(*address)) {
+        return Err(ConnectError::Forbidden { host: host.to_owned(), address });
     }
     let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = ConnectError::NoAddress { host: host.to_owned() };
@@ -219,11 +220,6 @@ async fn connect_to(host: &str, port: u16, limit: Duration) -> Result<TcpStream,
         last = ConnectError::Refused { host: host.to_owned(), address, source: error };
     }
     Err(last)
-}
-
-fn forbidden(host: &str, address: IpAddr) -> Option<ConnectError> {
-    let owner = metadata::owner(address)?;
-    Some(ConnectError::Forbidden { host: host.to_owned(), address, owner })
 }
 
 #[cfg(test)]

@@ -159,7 +159,8 @@ async fn too_many_headers_fail_the_attempt() {
 
 #[tokio::test]
 async fn metadata_addresses_are_refused_before_a_connection() {
-    for url in ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://2852039166/", "http://0xa9fea9fe/"] {
+    for url in ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://2852039166/", "http://0xa9fea9fe/"]
+    {
         let reply = client().exec(post(url.to_owned())).await;
         let detail = detail(&reply, Cause::Schema);
         assert!(detail.contains("serves cloud metadata"), "{detail}");

@@ -9,7 +9,6 @@ use std::sync::Arc;
 mod console;
 mod file;
 mod http;
-mod metadata;
 mod smtp;
 mod syslog;
 #[cfg(test)]

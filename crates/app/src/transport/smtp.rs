@@ -186,7 +186,7 @@ impl Smtp {
         if let Some(code) = error.status() {
             let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             let code = u16::from(code);
-            let reply = Reply::Smtp { code, text: harmless(text.trim()) };
+            let reply = Reply::Smtp { code, text: one_line(text.lines()) };
             // 421: the server closes the session (RFC 5321, section 3.8).
             return if code == 421 { Stop::Broken(reply) } else { Stop::Refused(reply) };
         }
@@ -214,12 +214,16 @@ impl Stop {
 
 /// The reply to an accepted message; its text often has the server's queue id.
 fn answer(response: &Response) -> Reply {
-    let text = response.message().collect::<Vec<_>>().join(" ");
-    Reply::Smtp { code: u16::from(response.code()), text: harmless(text.trim()) }
+    Reply::Smtp { code: u16::from(response.code()), text: one_line(response.message()) }
+}
+
+fn one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    harmless(lines.map(str::trim).collect::<Vec<_>>().join(" ").trim())
 }
 
 fn envelope(mail: &Mail) -> Result<(Option<Address>, Vec<Address>), String> {
-    let address = |text: &String| text.parse::<Address>().map_err(|error| format!("{text:?} is no mail address: {error}"));
+    let address =
+        |text: &String| text.parse::<Address>().map_err(|error| format!("{text:?} is no mail address: {error}"));
     // An empty sender is the null path of RFC 5321, section 4.5.5.
     let from = if mail.from.is_empty() { None } else { Some(address(&mail.from)?) };
     let to = mail.to.iter().map(address).collect::<Result<Vec<_>, _>>()?;
@@ -244,7 +248,6 @@ fn parameters(settings: &SmtpTransport) -> Result<TlsParameters, TlsError> {
     }
     own.build_rustls().map_err(TlsError::Mail)
 }
-
 
 #[cfg(test)]
 #[path = "smtp_tests.rs"]

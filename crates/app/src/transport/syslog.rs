@@ -1,7 +1,7 @@
 //! Syslog messages over a local socket, UDP (RFC 5426), TCP with octet counting (RFC 6587, section 3.4.1) or TLS (RFC
 //! 5425). Knows framing and connections, not what a message says.
 
-use super::{OpenError, describe, tls, no_answer};
+use super::{OpenError, describe, no_answer, tls};
 use balefire_channels::{Reply, SyslogTarget, SyslogTransport};
 use balefire_model::Cause;
 use rustix::io::Errno;
@@ -47,10 +47,8 @@ impl Syslog {
             SyslogTarget::Tls { server_name, ca_file, .. } => {
                 let config = tls::client_config(ca_file.as_deref())
                     .map_err(|source| OpenError::Tls { channel: channel.to_owned(), source })?;
-                let name = ServerName::try_from(server_name.clone()).map_err(|_| OpenError::ServerName {
-                    channel: channel.to_owned(),
-                    name: server_name.clone(),
-                })?;
+                let name = ServerName::try_from(server_name.clone())
+                    .map_err(|_| OpenError::ServerName { channel: channel.to_owned(), name: server_name.clone() })?;
                 Some((TlsConnector::from(Arc::new(config)), name))
             }
             _ => None,
@@ -289,9 +287,18 @@ impl Link {
                 return Ok(());
             }
             match self {
-                Link::Stream(stream) => { stream.readable().await?; discard(stream).await? }
-                Link::Tcp(stream) => { stream.readable().await?; discard(stream).await? }
-                Link::Tls(stream) => { stream.get_ref().0.readable().await?; discard(&mut **stream).await? }
+                Link::Stream(stream) => {
+                    stream.readable().await?;
+                    discard(stream).await?
+                }
+                Link::Tcp(stream) => {
+                    stream.readable().await?;
+                    discard(stream).await?
+                }
+                Link::Tls(stream) => {
+                    stream.get_ref().0.readable().await?;
+                    discard(&mut **stream).await?
+                }
                 Link::Datagram(_) | Link::Udp(_) => return Ok(()),
             }
         }

@@ -3,12 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -27,18 +23,15 @@ pub(super) fn stranger() -> PathBuf {
     testdata("stranger.pem")
 }
 
+/// The server's certificate and key.
+pub(super) fn server_files() -> (PathBuf, PathBuf) {
+    (testdata("server.pem"), testdata("server.key"))
+}
+
 /// Accepts TLS as `localhost`.
 pub(super) fn acceptor() -> TlsAcceptor {
-    let chain = vec![CertificateDer::from_pem_file(testdata("server.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(testdata("server.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    let (certificate, key) = server_files();
+    super::tls::acceptor(&certificate, &key).unwrap()
 }
 
 /// Serves each TLS connection with `talk`, one after the other; a failed handshake is the client's to report.

@@ -1,19 +1,20 @@
 //! What every transport over TLS shares: the crypto provider, whom we trust, and which failures are the certificate's.
 //! Knows no socket and no protocol.
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_platform_verifier::Verifier;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
 
-/// Why certificate authorities cannot be used.
+/// Why certificates or keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    /// The file cannot be read.
-    #[error("ca_file {path} cannot be read", path = path.display())]
+    /// A file cannot be read.
+    #[error("{path} cannot be read", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -21,28 +22,45 @@ pub(crate) enum TlsError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not PEM.
-    #[error("ca_file {path} is not PEM: {detail}; allowed: one or more -----BEGIN CERTIFICATE----- blocks", path = path.display())]
+    /// A file is not PEM.
+    #[error("{path} is not PEM: {detail}; allowed: blocks such as -----BEGIN CERTIFICATE-----", path = path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it. The parser's error is no `std::error::Error` in every build, so its words are kept.
+        /// What is wrong with it, in the parser's words.
         detail: String,
     },
-    /// The file has no certificate.
-    #[error("ca_file {path} has no certificate; allowed: one or more -----BEGIN CERTIFICATE----- blocks", path = path.display())]
+    /// A file has no certificate.
+    #[error("{path} has no certificate; allowed: one or more -----BEGIN CERTIFICATE----- blocks", path = path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
+    /// A file has no private key.
+    #[error("{path} has no private key; allowed: one -----BEGIN PRIVATE KEY----- block without a password", path = path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// A certificate in the file is not usable as an authority.
-    #[error("certificate {number} of ca_file {path} cannot be an authority", path = path.display())]
+    #[error("certificate {number} of {path} cannot be an authority", path = path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
         /// Which one, counted from 1.
         number: usize,
         /// What is wrong with it.
+        #[source]
+        source: rustls::Error,
+    },
+    /// Certificate and key of a server do not go together.
+    #[error("{certificate} and {key} cannot serve TLS", certificate = certificate.display(), key = key.display())]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong with them.
         #[source]
         source: rustls::Error,
     },
@@ -61,8 +79,8 @@ pub fn install_provider() {
     }
 }
 
-/// A client that trusts the authorities of `ca_file`, and only those; the system's where there is none. Says HTTP/1.1
-/// nowhere: ALPN is the caller's.
+/// A client that trusts the authorities of `ca_file`, and only those; the system's where there is none. ALPN is the
+/// caller's to set.
 ///
 /// # Errors
 /// [`TlsError`] names the file and what is wrong with it. A machine without any authority is no error: a channel that
@@ -96,19 +114,47 @@ pub(super) fn warn_of_no_authorities(error: &dyn Error) {
     tracing::warn!(%error, "the system has no certificate authorities: no TLS server can be trusted; install ca-certificates or set ca_file");
 }
 
+/// An acceptor for HTTP/1.1 with a certificate chain (the server's own first) and its private key.
+///
+/// # Errors
+/// [`TlsError`] names the file and what is wrong with it.
+pub(crate) fn acceptor(cert_file: &Path, key_file: &Path) -> Result<TlsAcceptor, TlsError> {
+    let chain = authorities(cert_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::NoKey { path: key_file.to_owned() },
+        error => malformed(key_file, &error),
+    })?;
+    let pair = |source| TlsError::Pair { certificate: cert_file.to_owned(), key: key_file.to_owned(), source };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(pair)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 /// The certificates of a PEM file; at least one.
 ///
 /// # Errors
 /// As [`client_config`].
 pub(crate) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
-    let certificates = CertificateDer::pem_slice_iter(&pem)
+    let certificates = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Malformed { path: path.to_owned(), detail: format!("{error:?}") })?;
+        .map_err(|error| malformed(path, &error))?;
     if certificates.is_empty() {
         return Err(TlsError::Empty { path: path.to_owned() });
     }
     Ok(certificates)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+fn malformed(path: &Path, error: &pem::Error) -> TlsError {
+    TlsError::Malformed { path: path.to_owned(), detail: error.to_string() }
 }
 
 /// Whether the error, or one that caused it, is that the other side's certificate was not accepted.
@@ -138,23 +184,34 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::transport::{describe, testing};
 
-    fn check(content: &str) -> String {
+    fn check(content: &str, load: impl Fn(&Path) -> Result<(), TlsError>) -> String {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ca.pem");
+        let path = directory.path().join("file.pem");
         std::fs::write(&path, content).unwrap();
-        let error = client_config(Some(&path)).unwrap_err();
-        super::super::describe(&error).replace(&path.display().to_string(), "CA")
+        describe(&load(&path).unwrap_err()).replace(&path.display().to_string(), "FILE")
     }
 
     #[test]
     fn a_bad_authority_file_is_named_with_what_is_allowed() {
-        assert_eq!(check(""), "ca_file CA has no certificate; allowed: one or more -----BEGIN CERTIFICATE----- blocks");
-        assert!(check("-----BEGIN CERTIFICATE-----\nxx").starts_with("ca_file CA is not PEM: "));
+        let check = |content| check(content, |path| client_config(Some(path)).map(drop));
+        assert_eq!(check(""), "FILE has no certificate; allowed: one or more -----BEGIN CERTIFICATE----- blocks");
+        assert!(check("-----BEGIN CERTIFICATE-----\nxx").starts_with("FILE is not PEM: "));
         let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(check(garbage).starts_with("certificate 1 of ca_file CA cannot be an authority"), "{}", check(garbage));
+        assert!(check(garbage).starts_with("certificate 1 of FILE cannot be an authority: "), "{}", check(garbage));
         let error = client_config(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/ca.pem cannot be read"));
+        assert_eq!(error.to_string(), "/nonexistent/ca.pem cannot be read");
+    }
+
+    #[test]
+    fn a_server_without_its_own_key_is_refused_by_name() {
+        let (certificate, key) = testing::server_files();
+        assert!(acceptor(&certificate, &key).is_ok());
+        let no_key = check("", |path| acceptor(&certificate, path).map(drop));
+        assert!(no_key.starts_with("FILE has no private key"), "{no_key}");
+        let stranger = acceptor(&testing::stranger(), &key).map(drop).unwrap_err();
+        assert!(describe(&stranger).contains("stranger.pem and "), "{}", describe(&stranger));
     }
 
     #[test]

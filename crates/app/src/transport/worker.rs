@@ -347,3 +347,7 @@ async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

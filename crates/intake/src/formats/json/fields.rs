@@ -116,7 +116,7 @@ impl<'l> Fields<'l> {
             if Type::of(value.get()) != Type::Object {
                 self.error(format!("{field}[{nth}]"), described(value.get()), "an object", "");
             } else if self.can_be_kept(&|| format!("{field}[{nth}]"), value.get(), 2) {
-                objects.push(value.to_owned());
+                objects.push(kept::on_one_line(value));
             }
         }
         objects

@@ -1,6 +1,7 @@
 //! One JSON object to one draft: which fields there are and what each may hold.
 
 use super::fields::Fields;
+use super::kept;
 use super::value::{Object, Type, described};
 use crate::draft::Draft;
 use crate::error::shown;
@@ -164,7 +165,7 @@ fn extra(extra: Vec<(Cow<'_, str>, &RawValue)>, fields: &mut Fields<'_>) -> Extr
             let found = format!("a name of {} bytes", name.len());
             fields.error(shown(name), found, &format!("at most {} bytes", limits.extra_key_bytes_max), "");
         } else if fields.can_be_kept(&|| shown(name), value.get(), 1) {
-            keep.push((name.clone().into_owned(), (*value).to_owned()));
+            keep.push((name.clone().into_owned(), kept::on_one_line(value)));
         }
     }
     Extra(keep)

@@ -1,6 +1,8 @@
 //! Looks through JSON that is passed on unread: how deep it nests, and whether its escapes mean characters. Expects
 //! text that a JSON parser has accepted; never recurses.
 
+use serde_json::value::RawValue;
+
 use std::ops::Range;
 
 /// How deep a value nests: 0 for a scalar, 1 for a list of scalars.
@@ -65,6 +67,17 @@ pub(super) fn lone_surrogate(json: &str) -> Option<Range<usize>> {
 fn escape_unit(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+}
+
+/// The value to keep: as the sender wrote it, but that line breaks, which valid JSON has only between tokens, become spaces.
+/// So an incident stays one line wherever it is written, and no sender can begin another.
+pub(super) fn on_one_line(value: &RawValue) -> Box<RawValue> {
+    let text = value.get();
+    if !text.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return value.to_owned();
+    }
+    let text = text.replace(['\n', '\r'], " ");
+    RawValue::from_string(text).expect("white space for white space leaves JSON valid")
 }
 
 #[cfg(test)]

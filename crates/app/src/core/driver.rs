@@ -1,0 +1,304 @@
+//! The engine's thread: takes what waits, lets the engine decide, appends everything with one sync, then acts. An answer
+//! or a message leaves only after the sync.
+
+use super::durable::Durable;
+use super::mailbox::{Letter, Mailbox, Unavailable};
+use super::recent::Recent;
+use super::workers::Workers;
+use crate::clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::transport;
+use balefire_engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
+use balefire_model::journal::{AppendError, Entry};
+use balefire_model::{Cause, DeliveryId, Incident, Journal, Outcome, Position, Record, Severity};
+use balefire_store::journal::{FileJournal, Reader};
+use jiff::Timestamp;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// The most letters that share a sync: enough to fill it, few enough to keep it short.
+const GROUP_LETTERS_MAX: usize = 2048;
+
+/// How long the thread sleeps at most: the watchdog wants to see it go round.
+const ROUND_MAX: Duration = Duration::from_secs(1);
+
+/// How long senders are told to wait, and we wait ourselves, when the disk is full.
+const FULL_WAIT: Duration = Duration::from_secs(2);
+
+/// An order to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopping {
+    /// What asked for it.
+    pub reason: String,
+    /// How long attempts under way may still take.
+    pub deadline: Instant,
+}
+
+pub(crate) struct Driver {
+    pub engine: Engine,
+    pub journal: FileJournal,
+    pub reader: Reader,
+    pub mailbox: Arc<Mailbox>,
+    pub durable: Arc<Durable>,
+    pub workers: Workers,
+    pub metrics: Arc<Metrics>,
+    pub settings: Arc<Settings>,
+    pub last_snapshot: Option<Position>,
+    pub recent: Recent,
+    pub under_way: HashMap<DeliveryId, (Timestamp, Severity)>,
+    pub stopping: Option<Stopping>,
+}
+
+type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
+
+/// What one round has come to, before it is durable.
+struct Round {
+    at: Timestamp,
+    records: Vec<Record>,
+    answers: Vec<(Reply, Answer)>,
+    jobs: Vec<Job>,
+    /// Attempts that ended; taken in again if the append fails.
+    ended: Vec<Input>,
+}
+
+impl Driver {
+    /// Does what follows from the start, whose records are durable.
+    pub(crate) fn begin(&mut self, effects: Effects) {
+        for act in effects.acts {
+            if let Act::Send(job) = act {
+                self.send(job);
+            }
+        }
+    }
+
+    /// Runs until the last record is durable. The tasks are the workers that still finish.
+    pub(crate) fn run(mut self) -> Result<JoinSet<()>, AppendError> {
+        loop {
+            let now = clock::now();
+            self.mailbox.beat(now);
+            let letters = self.mailbox.take(GROUP_LETTERS_MAX, self.until_due(now));
+            let round = self.decide(clock::now(), letters);
+            match self.commit(round) {
+                Ok(()) => {}
+                Err(Refused { error: AppendError::Full { place, source }, ended }) => {
+                    tracing::error!(place, error = %source, "journal has no space: refusing until there is some");
+                    self.wait_for_space(ended);
+                }
+                Err(Refused { error, .. }) => {
+                    self.finish();
+                    return Err(error);
+                }
+            }
+            if let Some(reason) = self.drained() {
+                return self.stop(reason);
+            }
+        }
+    }
+
+    fn until_due(&self, now: Timestamp) -> Duration {
+        let due = self.engine.wakes_at(now).map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
+        due.unwrap_or(ROUND_MAX).min(ROUND_MAX)
+    }
+
+    /// Why to stop now: it was asked for, and nothing is under way any more or the time for that is over.
+    fn drained(&self) -> Option<String> {
+        let stopping = self.stopping.as_ref()?;
+        let over = clock::monotonic() >= stopping.deadline;
+        (over || self.engine.state().in_flight() == 0).then(|| stopping.reason.clone())
+    }
+
+    fn stop(&mut self, reason: String) -> Result<JoinSet<()>, AppendError> {
+        let left: VecDeque<Letter> = self.mailbox.close();
+        let mut round = self.decide(clock::now(), left);
+        self.step(Letter::plain(Input::Stop(reason)), &mut round);
+        let committed = self.commit(round);
+        let workers = self.workers.close();
+        committed.map(|()| workers).map_err(|refused| refused.error)
+    }
+
+    fn decide(&mut self, at: Timestamp, letters: VecDeque<Letter>) -> Round {
+        let mut round = Round { at, records: Vec::new(), answers: Vec::new(), jobs: Vec::new(), ended: Vec::new() };
+        if letters.is_empty() {
+            self.step(Letter::plain(Input::Tick), &mut round);
+        }
+        for letter in letters {
+            self.step(letter, &mut round);
+        }
+        round
+    }
+
+    fn step(&mut self, letter: Letter, round: &mut Round) {
+        let Letter { input, mut reply, config, stop, .. } = letter;
+        if let Some(stopping) = stop {
+            self.stopping.get_or_insert(stopping);
+        }
+        if let Some(config) = config
+            && let Err(error) = self.configure(&config)
+        {
+            let why = format!("the new configuration cannot be used: {error}");
+            return answer(reply, Err(Unavailable { why, retry_after: FULL_WAIT }));
+        }
+        if matches!(input, Input::AttemptEnded { .. }) {
+            round.ended.push(input.clone());
+        }
+        let effects = self.engine.step(round.at, input);
+        round.records.extend(effects.records);
+        for act in effects.acts {
+            match act {
+                Act::Answer(answer) => round.answers.extend(reply.take().map(|reply| (reply, answer))),
+                Act::Send(job) => round.jobs.push(job),
+            }
+        }
+    }
+
+    fn configure(&mut self, config: &Config) -> Result<(), transport::OpenError> {
+        self.workers.configure(&config.channels)?;
+        self.settings = Arc::new(config.engine_settings());
+        Ok(())
+    }
+
+    fn commit(&mut self, round: Round) -> Result<(), Refused> {
+        let Round { at, records, answers, jobs, ended } = round;
+        let first = self.durable.journal();
+        if !records.is_empty() {
+            let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
+            let before = clock::monotonic();
+            match self.journal.append(first, &entries) {
+                Ok(position) => self.durable.set_journal(position),
+                Err(error) => {
+                    for (reply, _) in answers {
+                        refuse(reply, &error);
+                    }
+                    return Err(Refused { error, ended });
+                }
+            }
+            self.metrics.synced(before.elapsed());
+        }
+        for (offset, record) in (0..).zip(records) {
+            self.metrics.count(&record);
+            match record {
+                Record::Accepted(incident) => self.recent.insert(first.plus(offset), incident),
+                Record::Snapshot(_) => self.last_snapshot = Some(first.plus(offset)),
+                _ => {}
+            }
+        }
+        // Before the answers: who gets one may look at once.
+        self.metrics.queues(self.engine.state(), at);
+        for (reply, decided) in answers {
+            answer(Some(reply), Ok(decided));
+        }
+        for ended in ended {
+            self.observe(&ended);
+        }
+        for job in jobs {
+            self.send(job);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, job: Job) {
+        let Job { delivery, accepted_at, channel, reason, attempt, .. } = job;
+        let incident = match self.recent.get(accepted_at).map_or_else(|| self.read_incident(accepted_at), Ok) {
+            Ok(incident) => incident,
+            Err(detail) => return self.fail(delivery, attempt, detail),
+        };
+        self.under_way.insert(delivery, (incident.received_at, incident.severity));
+        let job = transport::Job { delivery, incident, reason, attempt };
+        if self.workers.send(&channel, job).is_err() {
+            self.fail(delivery, attempt, format!("channel {channel} has no worker"));
+        }
+    }
+
+    fn fail(&self, delivery: DeliveryId, attempt: u32, detail: String) {
+        tracing::error!(%delivery, attempt, detail, "attempt could not be made");
+        let outcome = Outcome::Rejected { cause: Cause::Network, detail };
+        let letter = Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
+        if self.mailbox.post(letter).is_err() {
+            tracing::debug!(%delivery, attempt, "attempt ended after the engine");
+        }
+    }
+
+    fn read_incident(&self, at: Position) -> Result<Arc<Incident>, String> {
+        let stored = self.reader.get(at).map_err(|error| format!("cannot read the incident back: {error}"))?;
+        match Record::decode(&stored.entry) {
+            Ok(Record::Accepted(incident)) => Ok(incident),
+            Ok(_) => Err(format!("record {at} is no incident")),
+            Err(error) => Err(format!("cannot read the incident back: {error}")),
+        }
+    }
+
+    fn observe(&mut self, ended: &Input) {
+        let Input::AttemptEnded { delivery, outcome, .. } = ended else { return };
+        let Some((received_at, severity)) = self.under_way.remove(delivery) else { return };
+        if outcome.is_delivered() {
+            let seconds = clock::now().duration_since(received_at).as_secs_f64();
+            self.metrics.delivered_after(severity, seconds);
+        }
+    }
+
+    /// The disk is full: refuse what is new, keep what ended, and try until there is room. The engine has decided things
+    /// that are not durable, so its memory is read from the journal again.
+    fn wait_for_space(&mut self, ended: Vec<Input>) {
+        self.mailbox.set_unready(Some("the journal has no space"));
+        let mut kept: Vec<Letter> = ended.into_iter().map(Letter::plain).collect();
+        loop {
+            std::thread::sleep(FULL_WAIT);
+            self.mailbox.beat(clock::now());
+            for mut letter in self.mailbox.take(usize::MAX, Duration::ZERO) {
+                match letter.reply.take() {
+                    Some(reply) => refuse_full(reply),
+                    None => kept.push(letter),
+                }
+            }
+            match super::open::replay(&self.reader, self.last_snapshot) {
+                Ok(engine) => self.engine = engine,
+                Err(error) => {
+                    tracing::error!(%error, "journal cannot be read back; trying again");
+                    continue;
+                }
+            }
+            let configure = Letter::plain(Input::Configure(self.settings.clone()));
+            let letters = std::iter::once(configure).chain(kept.iter().map(Letter::again)).collect();
+            let round = self.decide(clock::now(), letters);
+            if self.commit(round).is_ok() {
+                self.mailbox.set_unready(None);
+                tracing::info!("journal has space again");
+                return;
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        for Letter { reply, .. } in self.mailbox.close() {
+            answer(reply, Err(Unavailable::stopping()));
+        }
+        self.workers.close().abort_all();
+    }
+}
+
+/// An append that failed, and what must not be forgotten because of it.
+struct Refused {
+    error: AppendError,
+    ended: Vec<Input>,
+}
+
+fn answer(reply: Option<Reply>, answer: Result<Answer, Unavailable>) {
+    // A sender that has gone will ask again; what was accepted is durable either way.
+    if reply.is_some_and(|reply| reply.send(answer).is_err()) {
+        tracing::debug!("a sender went away before its answer");
+    }
+}
+
+fn refuse(reply: Reply, error: &AppendError) {
+    let why = format!("not accepted: {error}");
+    answer(Some(reply), Err(Unavailable { why, retry_after: FULL_WAIT }));
+}
+
+fn refuse_full(reply: Reply) {
+    let why = "not accepted: the journal has no space".to_owned();
+    answer(Some(reply), Err(Unavailable { why, retry_after: FULL_WAIT }));
+}

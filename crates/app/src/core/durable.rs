@@ -1,0 +1,44 @@
+//! How far the journal is durable, and how far the view has followed: who waits for either waits here.
+
+use balefire_model::Position;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Two positions that only grow.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    journal: watch::Sender<Position>,
+    view: watch::Sender<Position>,
+}
+
+impl Durable {
+    pub(crate) fn new(journal: Position, view: Position) -> Durable {
+        Durable { journal: watch::Sender::new(journal), view: watch::Sender::new(view) }
+    }
+
+    /// The position after the last durable record.
+    pub(crate) fn journal(&self) -> Position {
+        *self.journal.borrow()
+    }
+
+    pub(crate) fn set_journal(&self, position: Position) {
+        self.journal.send_replace(position);
+    }
+
+    /// The position up to which the view has been brought.
+    pub(crate) fn view(&self) -> Position {
+        *self.view.borrow()
+    }
+
+    pub(crate) fn set_view(&self, position: Position) {
+        self.view.send_replace(position);
+    }
+
+    /// Waits until the view shows what is durable now; `false` where it does not within `limit`.
+    pub(crate) async fn view_is_current(&self, limit: Duration) -> bool {
+        let target = self.journal();
+        let mut view = self.view.subscribe();
+        let caught_up = view.wait_for(|position| *position >= target);
+        matches!(tokio::time::timeout(limit, caught_up).await, Ok(Ok(_)))
+    }
+}

@@ -1,0 +1,16 @@
+//! The run loop: inputs come in by the mailbox, the engine decides, the journal makes it durable, acts are done. One
+//! thread of its own owns engine and journal; another keeps the view up to date. Decides nothing itself.
+
+mod driver;
+mod durable;
+mod mailbox;
+mod open;
+mod recent;
+mod settings;
+mod viewer;
+mod workers;
+
+pub(crate) use driver::Stopping;
+pub(crate) use durable::Durable;
+pub(crate) use mailbox::{Mailbox, Unavailable};
+pub(crate) use open::{Core, start};

@@ -1,0 +1,22 @@
+//! The configuration as the engine wants it.
+
+use crate::config::Config;
+use balefire_engine::{ChannelPolicy, Rate, Retry, Settings};
+
+impl Config {
+    /// What the engine needs to know.
+    pub(crate) fn engine_settings(&self) -> Settings {
+        let policy = |channel: &crate::config::ConfiguredChannel| ChannelPolicy {
+            name: channel.name.clone(),
+            kind: channel.kind.key.to_owned(),
+            in_flight: channel.channel.limits().in_flight,
+            retry: Retry { initial: channel.retry.initial, cap: channel.retry.cap, horizon: channel.retry.horizon },
+            rates: channel.rates.iter().map(|rate| Rate { count: rate.count, per: rate.per }).collect(),
+        };
+        Settings {
+            routing: self.routing.clone(),
+            channels: self.channels.iter().map(|channel| (channel.name.clone(), policy(channel))).collect(),
+            digest: self.digest.clone(),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The view's thread: reads what is durable and applies it. Never on the way to an answer or a delivery; when it fails, it
+//! says so and tries again.
+
+use super::durable::Durable;
+use crate::metrics::Metrics;
+use balefire_model::{Position, Record};
+use balefire_store::journal::Reader;
+use balefire_store::view::{View, ViewError};
+use jiff::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How many records are applied in one transaction.
+const CHUNK: usize = 4096;
+
+/// How long to rest when there is nothing to do: long enough to gather, short enough not to be noticed.
+const REST: Duration = Duration::from_millis(20);
+
+/// How long to rest after a failure.
+const FAILED_REST: Duration = Duration::from_secs(2);
+
+/// The running thread.
+pub(crate) struct Viewer {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Viewer {
+    /// Lets it catch up with what is durable, and ends it.
+    pub(crate) fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.join().is_err() {
+            tracing::error!("the view's thread panicked; `balefire rebuild` makes the view anew");
+        }
+    }
+}
+
+pub(crate) fn start(
+    dir: PathBuf,
+    journal: Reader,
+    durable: Arc<Durable>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<Viewer> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let run = move || {
+        let mut follower = Follower { dir, journal, durable, metrics, view: None };
+        follower.run(&told);
+    };
+    let thread = std::thread::Builder::new().name("view".to_owned()).spawn(run)?;
+    Ok(Viewer { stop, thread })
+}
+
+struct Follower {
+    dir: PathBuf,
+    journal: Reader,
+    durable: Arc<Durable>,
+    metrics: Arc<Metrics>,
+    view: Option<View>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error(transparent)]
+    Journal(#[from] balefire_model::ReadError),
+    #[error("record {position} cannot be read")]
+    Record {
+        position: Position,
+        #[source]
+        source: balefire_model::record::DecodeError,
+    },
+}
+
+impl Follower {
+    fn run(&mut self, told_to_stop: &AtomicBool) {
+        loop {
+            // Asked before the work: what became durable before the order is still applied.
+            let last_round = told_to_stop.load(Ordering::Acquire);
+            match self.follow() {
+                Ok(0) if last_round => return,
+                Ok(0) => std::thread::sleep(REST),
+                Ok(_) => {}
+                Err(error) => {
+                    self.view = None;
+                    self.metrics.view_failed();
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "view cannot follow the journal; trying again");
+                    if last_round {
+                        return;
+                    }
+                    std::thread::sleep(FAILED_REST);
+                }
+            }
+        }
+    }
+
+    /// Applies the next chunk; returns how many records that were.
+    fn follow(&mut self) -> Result<usize, FollowError> {
+        let view = match &mut self.view {
+            Some(view) => view,
+            none => none.insert(View::open(&self.dir)?),
+        };
+        let from = view.position();
+        let chunk = read_chunk(&self.journal, from, self.durable.journal())?;
+        if !chunk.is_empty() {
+            view.apply(&chunk)?;
+        }
+        self.durable.set_view(view.position());
+        Ok(chunk.len())
+    }
+}
+
+/// Reads up to [`CHUNK`] records.
+fn read_chunk(
+    journal: &Reader,
+    from: Position,
+    upto: Position,
+) -> Result<Vec<(Position, Timestamp, Record)>, FollowError> {
+    let mut chunk = Vec::new();
+    let mut failed = None;
+    if from < upto {
+        let read = journal.read(from, upto, &mut |stored| match Record::decode(&stored.entry) {
+            Ok(record) => {
+                chunk.push((stored.position, stored.entry.at, record));
+                chunk.len() < CHUNK
+            }
+            Err(source) => {
+                failed = Some(FollowError::Record { position: stored.position, source });
+                false
+            }
+        });
+        if let Err(error) = read {
+            return Err(FollowError::from(error));
+        }
+    }
+    failed.map_or(Ok(chunk), Err)
+}

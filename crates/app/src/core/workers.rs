@@ -1,0 +1,83 @@
+//! One worker per channel: opened when a configuration comes into force, drained when the next one does.
+
+use super::mailbox::{Letter, Mailbox};
+use crate::clock;
+use crate::config::ConfiguredChannel;
+use crate::transport::{self, Finished, Terminal};
+use balefire_engine::Input;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// How many ended attempts may wait to be handed on. When it is full the workers wait, and with them nothing but
+/// themselves.
+const REPORTS_MAX: usize = 4096;
+
+/// All workers, by the channel's name.
+pub(crate) struct Workers {
+    open: BTreeMap<String, mpsc::Sender<transport::Job>>,
+    reports: mpsc::Sender<Finished>,
+    cancel: watch::Sender<bool>,
+    terminal: Terminal,
+    runtime: Handle,
+    tasks: JoinSet<()>,
+}
+
+impl Workers {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, terminal: Terminal, runtime: Handle) -> Workers {
+        let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(hand_on(inbox, mailbox), &runtime);
+        Workers { open: BTreeMap::new(), reports, cancel: watch::Sender::new(false), terminal, runtime, tasks }
+    }
+
+    /// Opens the workers of a configuration; they take the place of those before, which finish what they have. All of them,
+    /// also where nothing seems to have changed: a changed secret does not show. Where one cannot be opened, nothing
+    /// changes.
+    pub(crate) fn configure(&mut self, channels: &[ConfiguredChannel]) -> Result<(), transport::OpenError> {
+        let mut next = BTreeMap::new();
+        for channel in channels {
+            next.insert(channel.name.clone(), self.spawn(channel)?);
+        }
+        self.open = next;
+        Ok(())
+    }
+
+    fn spawn(&mut self, channel: &ConfiguredChannel) -> Result<mpsc::Sender<transport::Job>, transport::OpenError> {
+        let _inside = self.runtime.enter();
+        let worker = transport::open(&channel.name, channel.channel.clone(), self.terminal)?;
+        // As many jobs as may be under way: the engine never starts more, so the queue is never full.
+        let (jobs, inbox) = mpsc::channel(channel.channel.limits().in_flight as usize);
+        let run = worker.run(inbox, self.reports.clone(), self.cancel.subscribe(), clock::now);
+        self.tasks.spawn_on(run, &self.runtime);
+        Ok(jobs)
+    }
+
+    /// Hands a job to its channel's worker; gives it back where there is none that takes it.
+    pub(crate) fn send(&self, channel: &str, job: transport::Job) -> Result<(), transport::Job> {
+        let Some(worker) = self.open.get(channel) else { return Err(job) };
+        worker.try_send(job).map_err(|refused| refused.into_inner())
+    }
+
+    /// No more jobs; what is under way is abandoned: its outcome is unknown, and the next start makes the attempt again
+    /// under the same id. Await the tasks for the end.
+    pub(crate) fn close(&mut self) -> JoinSet<()> {
+        self.open.clear();
+        self.cancel.send_replace(true);
+        let (nowhere, _) = mpsc::channel(1);
+        self.reports = nowhere;
+        std::mem::take(&mut self.tasks)
+    }
+}
+
+/// Brings ended attempts to the engine.
+async fn hand_on(mut inbox: mpsc::Receiver<Finished>, mailbox: Arc<Mailbox>) {
+    while let Some(Finished { delivery, attempt, outcome }) = inbox.recv().await {
+        let letter = Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
+        if mailbox.post(letter).is_err() {
+            tracing::debug!(%delivery, attempt, "attempt ended after the engine");
+        }
+    }
+}

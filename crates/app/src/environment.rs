@@ -1,0 +1,28 @@
+//! The only place that reads environment variables and what the system says of this process.
+
+use crate::transport::Terminal;
+use balefire_channels::Host;
+use std::io::IsTerminal;
+
+/// An environment variable that is set and is UTF-8.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// This machine and process, as channels may know them.
+pub(crate) fn host() -> Host {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Host { name, pid: std::process::id(), ..Host::default() }
+}
+
+/// What standard error can show.
+pub(crate) fn terminal() -> Terminal {
+    Terminal::of_stderr(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref())
+}
+
+/// Whether colours are wanted on standard output: a terminal, and neither `NO_COLOR` (no-color.org) nor `TERM=dumb`.
+pub(crate) fn colors_on_stdout() -> bool {
+    std::io::stdout().is_terminal()
+        && variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").as_deref() != Some("dumb")
+}

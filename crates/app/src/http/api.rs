@@ -1,0 +1,255 @@
+//! Questions about incidents, answered from the view, and what people do about them.
+
+use super::App;
+use super::access::Operator;
+use super::body;
+use super::problem::Problem;
+use crate::core::Unavailable;
+use crate::reception::Declined;
+use crate::story;
+use crate::{clock, ids};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use balefire_engine::{Input, Submission};
+use balefire_model::record::StateChanged;
+use balefire_model::{IncidentId, Severity};
+use balefire_store::view::{self, IncidentView, ViewError, ViewReader};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a question waits for the view to catch up with what is durable.
+const VIEW_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The largest body of these requests.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+
+/// The query of the list, as text: each member is judged by itself, so that an error can say what is allowed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    since: Option<String>,
+    until: Option<String>,
+    severity: Option<String>,
+    min_severity: Option<String>,
+    source: Option<String>,
+    text: Option<String>,
+    state: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+}
+
+impl Filter {
+    fn query(&self) -> Result<view::Query, Problem> {
+        let mut severities = match &self.severity {
+            Some(words) => words.split(',').map(severity).collect::<Result<Vec<_>, _>>()?,
+            None => Vec::new(),
+        };
+        if let Some(least) = &self.min_severity {
+            let least = severity(least)?;
+            severities = view::at_least(least)
+                .into_iter()
+                .filter(|severity| severities.is_empty() || severities.contains(severity))
+                .collect();
+        }
+        let defaults = view::Query::default();
+        Ok(view::Query {
+            since: time("since", self.since.as_deref())?,
+            until: time("until", self.until.as_deref())?,
+            severities,
+            source: self.source.clone(),
+            text: self.text.clone(),
+            state: parsed("state", self.state.as_deref(), "open, acked, resolved", balefire_model::State::parse)?,
+            limit: parsed("limit", self.limit.as_deref(), "1 to 1000", |text| {
+                text.parse().ok().filter(|limit| (1..=1000).contains(limit))
+            })?
+            .unwrap_or(defaults.limit),
+            before: parsed("before", self.before.as_deref(), "an incident's id", |text| text.parse().ok())?,
+        })
+    }
+}
+
+fn severity(word: &str) -> Result<Severity, Problem> {
+    Severity::parse(word).ok_or_else(|| wrong("severity", word, Severity::ALLOWED))
+}
+
+/// A time, or how long ago: `2026-11-22T03:00:00Z`, `2h`.
+fn time(name: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, Problem> {
+    const ALLOWED: &str = "a time such as 2026-11-22T03:00:00Z, or an age such as 15m, 2h or 7d";
+    parsed(name, text, ALLOWED, |text| {
+        let age = balefire_model::settings::parse_duration(text);
+        match age {
+            Some(age) => clock::now().checked_sub(age).ok(),
+            None => text.parse().ok(),
+        }
+    })
+}
+
+fn parsed<T>(
+    name: &str,
+    text: Option<&str>,
+    allowed: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| parse(text).ok_or_else(|| wrong(name, text, allowed))).transpose()
+}
+
+fn wrong(name: &str, found: &str, allowed: &str) -> Problem {
+    let found = balefire_model::text::one_line(found);
+    let found = balefire_model::text::cut(&found, 80);
+    Problem::new(StatusCode::BAD_REQUEST, format!("{name}: found {found:?}; allowed: {allowed}"))
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Operator,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(filter) = filter.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let query = filter.query()?;
+    let rows = read(&app, move |view| view.list(&query)).await?;
+    Ok(Json(json!({ "incidents": rows })))
+}
+
+pub(crate) async fn show(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(Json(story::incident(&find(&app, &id).await?)))
+}
+
+pub(crate) async fn why(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let incident = find(&app, &id).await?;
+    let id = incident.row.id;
+    let lines = read(&app, move |view| view.story(id)).await?;
+    Ok(Json(story::why(&incident, &lines)))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act {
+    by: Option<String>,
+    #[serde(default)]
+    comment: String,
+}
+
+pub(crate) async fn ack(
+    State(app): State<App>,
+    Operator(name): Operator,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    change(&app, &name, &id, body, balefire_model::State::Acked).await
+}
+
+pub(crate) async fn resolve(
+    State(app): State<App>,
+    Operator(name): Operator,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    change(&app, &name, &id, body, balefire_model::State::Resolved).await
+}
+
+async fn change(
+    app: &App,
+    name: &str,
+    id: &str,
+    body: Body,
+    state: balefire_model::State,
+) -> Result<Json<Value>, Problem> {
+    let body = body::read(body, BODY_BYTES_MAX).await?;
+    let act: Act = if body.is_empty() {
+        Act::default()
+    } else {
+        let refuse = |error| {
+            let detail = format!("{error}; allowed: {{\"by\": \"who\", \"comment\": \"why\"}} or no body");
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        };
+        serde_json::from_slice(&body).map_err(refuse)?
+    };
+    let incident = find(app, id).await?.row.id;
+    let change = StateChanged { incident, state, by: act.by.unwrap_or_else(|| name.to_owned()), comment: act.comment };
+    app.mailbox.ask(Input::Change(change), body.len(), 0).await.map_err(unavailable)?;
+    Ok(Json(json!({ "id": incident, "state": state })))
+}
+
+pub(crate) async fn channels(State(app): State<App>, _: Operator) -> Json<Value> {
+    Json(json!({ "channels": story::channels(&app.config.borrow(), &app.metrics.queues_now()) }))
+}
+
+pub(crate) async fn test_channel(
+    State(app): State<App>,
+    Operator(name): Operator,
+    Path(channel): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let known: Vec<String> = app.config.borrow().channels.iter().map(|channel| channel.name.clone()).collect();
+    if !known.contains(&channel) {
+        let detail = format!("there is no channel of this name; allowed: {}", known.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    }
+    let incident = Arc::new(crate::sample::test_incident(ids::incident(), clock::now(), &channel, &name));
+    let id = incident.id;
+    let submission = Submission { incidents: vec![incident], test_of: Some(channel), ..Submission::default() };
+    app.reception.submit(submission, 1024).await.map_err(|declined| match declined {
+        Declined::Unavailable(why) => unavailable(why),
+        other => Problem::new(StatusCode::SERVICE_UNAVAILABLE, other.to_string()),
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id }))))
+}
+
+pub(crate) async fn reload(State(app): State<App>, _: Operator) -> Result<Json<Value>, Problem> {
+    match app.reloader.reload(&app.mailbox).await {
+        Ok(findings) => {
+            let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            Ok(Json(json!({ "reloaded": true, "findings": findings })))
+        }
+        Err(why) => Err(Problem::new(StatusCode::CONFLICT, format!("the old configuration stays in force:\n{why}"))),
+    }
+}
+
+fn unavailable(why: Unavailable) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).retry_after(why.retry_after)
+}
+
+async fn find(app: &App, id: &str) -> Result<IncidentView, Problem> {
+    let text = id.to_owned();
+    let found = read(app, move |view| match text.parse::<IncidentId>() {
+        Ok(id) => view.incident(id),
+        Err(_) => match view.find(&text)? {
+            Some(id) => view.incident(id),
+            None => Ok(None),
+        },
+    });
+    found.await?.ok_or_else(|| {
+        let id = balefire_model::text::one_line(id);
+        Problem::new(StatusCode::NOT_FOUND, format!("there is no incident {}", balefire_model::text::cut(&id, 80)))
+    })
+}
+
+/// Asks the view for what was durable when the question came.
+async fn read<T: Send + 'static>(
+    app: &App,
+    ask: impl FnOnce(&ViewReader) -> Result<T, ViewError> + Send + 'static,
+) -> Result<T, Problem> {
+    if !app.durable.view_is_current(VIEW_WAIT_MAX).await {
+        let detail = "the view is behind the journal; nothing is lost, it is catching up";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(VIEW_WAIT_MAX));
+    }
+    let dir = app.config.borrow().data.join("view");
+    let read = tokio::task::spawn_blocking(move || ask(&ViewReader::open(&dir)?));
+    match read.await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(Problem::new(view_status(&error), error.to_string())),
+        Err(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question could not be answered")),
+    }
+}
+
+fn view_status(error: &ViewError) -> StatusCode {
+    if matches!(error, ViewError::NotAnId { .. } | ViewError::Ambiguous { .. }) {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+}

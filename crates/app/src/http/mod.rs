@@ -1,0 +1,53 @@
+//! The HTTP API, over TCP and over the Unix socket. Turns requests into questions and answers into responses; decides
+//! nothing about incidents.
+
+mod access;
+mod api;
+mod body;
+mod certificate;
+mod health;
+mod ingest;
+mod problem;
+mod serve;
+
+pub(crate) use health::SILENT_MAX;
+pub(crate) use serve::Server;
+
+use crate::config::Config;
+use crate::core::{Durable, Mailbox};
+use crate::metrics::Metrics;
+use crate::reception::Reception;
+use crate::reload::Reloader;
+use axum::Router;
+use axum::routing::{get, post};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub reception: Reception,
+    pub mailbox: Arc<Mailbox>,
+    pub durable: Arc<Durable>,
+    pub metrics: Arc<Metrics>,
+    pub config: watch::Receiver<Arc<Config>>,
+    pub reloader: Arc<Reloader>,
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/api/v1/incidents", post(ingest::post).get(api::list))
+        .route("/api/v1/incidents/{id}", get(api::show))
+        .route("/api/v1/incidents/{id}/why", get(api::why))
+        .route("/api/v1/incidents/{id}/ack", post(api::ack))
+        .route("/api/v1/incidents/{id}/resolve", post(api::resolve))
+        .route("/api/v1/channels", get(api::channels))
+        .route("/api/v1/channels/{name}/test", post(api::test_channel))
+        .route("/api/v1/reload", post(api::reload))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(app)
+}

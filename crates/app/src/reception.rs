@@ -1,0 +1,208 @@
+//! From bytes to "accepted", for every way in: decode, normalise, weigh, hand over, and wait until it is durable. Knows
+//! neither HTTP nor files.
+
+use crate::config::Config;
+use crate::core::{Mailbox, Unavailable};
+use crate::metrics::Metrics;
+use crate::{clock, ids};
+use balefire_engine::admit::{Admission, DiskState, Load, admit};
+use balefire_engine::{Answer, Idempotency, Input, Submission};
+use balefire_intake::formats::json::{Shape, decode};
+use balefire_intake::normalise::{Context, normalise};
+use balefire_intake::{BodyError, Draft, FieldError, ItemError, Limits};
+use balefire_model::record::InputRead;
+use balefire_model::{Incident, IncidentId, Severity};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The bytes that may wait for the engine before load is shed.
+const QUEUED_BYTES_MAX: u64 = 128 << 20;
+
+/// The incidents that may wait for the engine before load is shed.
+const QUEUED_INCIDENTS_MAX: u64 = 200_000;
+
+/// What happens to the good items of a body that has bad ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnError {
+    /// They are accepted.
+    #[default]
+    Keep,
+    /// Nothing is accepted.
+    Refuse,
+}
+
+/// What came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel<'a> {
+    pub body: &'a [u8],
+    pub shape: Shape,
+    pub source: &'a str,
+    pub on_error: OnError,
+    pub idempotency: Option<Idempotency>,
+    pub read: Option<InputRead>,
+}
+
+/// What became of each item, in order.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Receipt {
+    pub accepted: usize,
+    pub refused: usize,
+    pub results: Vec<ItemResult>,
+    /// The request was a repeat; these are the ids that it got the first time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+}
+
+/// What became of one item.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub(crate) enum ItemResult {
+    /// It is durable.
+    Accepted {
+        index: usize,
+        id: IncidentId,
+        severity: Severity,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// It is not what we take.
+    Refused {
+        index: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        errors: Vec<FieldError>,
+        #[serde(skip_serializing_if = "is_zero")]
+        errors_left_out: usize,
+    },
+    /// It is good, and was left out because another item is not.
+    LeftOut { index: usize },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Why nothing was accepted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Declined {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("{why}")]
+    Overload { why: String, retry_after: Duration },
+    #[error("this Idempotency-Key was used for another body; allowed: a new key for each new request")]
+    KeyReused,
+}
+
+/// Takes parcels for the engine.
+#[derive(Clone)]
+pub(crate) struct Reception {
+    pub mailbox: Arc<Mailbox>,
+    pub metrics: Arc<Metrics>,
+    pub config: watch::Receiver<Arc<Config>>,
+    pub limits: Limits,
+}
+
+impl Reception {
+    /// Returns when everything accepted is durable.
+    pub(crate) async fn take(&self, parcel: Parcel<'_>) -> Result<Receipt, Declined> {
+        let items =
+            decode(parcel.body, parcel.shape, &self.limits).inspect_err(|_| self.metrics.refused("malformed", 1))?;
+        let (incidents, mut results) = self.sort(items, parcel.source, parcel.on_error);
+        let bad = results.iter().filter(|result| matches!(result, ItemResult::Refused { .. })).count();
+        self.metrics.refused("invalid", bad);
+        if incidents.is_empty() && parcel.read.is_none() {
+            return Ok(Receipt { accepted: 0, refused: results.len(), results, repeated: false });
+        }
+        let submission = Submission { incidents, idempotency: parcel.idempotency, read: parcel.read, test_of: None };
+        let (ids, repeated) = self.submit(submission, parcel.body.len()).await?;
+        // A repeat's items got new ids just now; those of the first time count.
+        let accepted_ids = results.iter_mut().filter_map(|result| match result {
+            ItemResult::Accepted { id, .. } => Some(id),
+            ItemResult::Refused { .. } | ItemResult::LeftOut { .. } => None,
+        });
+        for (id, first) in accepted_ids.zip(ids.iter()) {
+            *id = *first;
+        }
+        let accepted = results.iter().filter(|result| matches!(result, ItemResult::Accepted { .. })).count();
+        Ok(Receipt { accepted, refused: results.len() - accepted, results, repeated })
+    }
+
+    /// Hands incidents over, unless the load forbids it.
+    pub(crate) async fn submit(
+        &self,
+        submission: Submission,
+        bytes: usize,
+    ) -> Result<(Arc<Vec<IncidentId>>, bool), Declined> {
+        let count = submission.incidents.len();
+        if let Some(worst) = submission.incidents.iter().map(|incident| incident.severity).max() {
+            self.weigh(worst, count)?;
+        }
+        match self.mailbox.ask(Input::Submit(submission), bytes, count).await {
+            Ok(Answer::Accepted { incidents, repeated }) => Ok((incidents, repeated)),
+            Ok(Answer::KeyReused) => Err(Declined::KeyReused),
+            Ok(Answer::Changed) => unreachable!("a submission is answered with what was accepted"),
+            Err(unavailable) => {
+                self.metrics.refused("unavailable", count);
+                Err(unavailable.into())
+            }
+        }
+    }
+
+    fn weigh(&self, worst: Severity, count: usize) -> Result<(), Declined> {
+        let (queued_bytes, queued) = self.mailbox.queued();
+        let load = Load {
+            queued_bytes: queued_bytes as u64,
+            queued_bytes_max: QUEUED_BYTES_MAX,
+            queued: queued as u64,
+            queued_max: QUEUED_INCIDENTS_MAX,
+            disk: DiskState::Writable,
+        };
+        match admit(worst, &load) {
+            Admission::Accept => Ok(()),
+            Admission::Refuse { retry_after, why } => {
+                self.metrics.refused("overload", count);
+                Err(Declined::Overload { why: why.to_owned(), retry_after })
+            }
+        }
+    }
+
+    fn sort(
+        &self,
+        items: Vec<Result<Draft, ItemError>>,
+        source: &str,
+        on_error: OnError,
+    ) -> (Vec<Arc<Incident>>, Vec<ItemResult>) {
+        let severity_default = self.config.borrow().severity_default;
+        let received_at = clock::now();
+        let leave_out = on_error == OnError::Refuse && items.iter().any(Result::is_err);
+        let mut incidents = Vec::with_capacity(items.len());
+        let mut results = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            results.push(match item {
+                Err(ItemError { index, line, errors, errors_left_out }) => {
+                    ItemResult::Refused { index, line, errors, errors_left_out }
+                }
+                Ok(_) if leave_out => ItemResult::LeftOut { index },
+                Ok(draft) => {
+                    let context = Context { id: ids::incident(), source, received_at, severity_default };
+                    let incident = Arc::new(normalise(draft, &context));
+                    let accepted = ItemResult::Accepted {
+                        index,
+                        id: incident.id,
+                        severity: incident.severity,
+                        notes: incident.notes.clone(),
+                    };
+                    incidents.push(incident);
+                    accepted
+                }
+            });
+        }
+        (incidents, results)
+    }
+}
