@@ -54,7 +54,7 @@ pub(crate) enum OpenError {
         channel: String,
         /// What is wrong.
         #[source]
-        source: tls::TlsError,
+        source: Box<tls::TlsError>,
     },
     /// The server name that the certificate must carry.
     #[error("channel {channel}: {name:?} is no server name; allowed: a DNS name or an IP address")]
@@ -81,7 +81,7 @@ pub(crate) enum OpenError {
 /// [`OpenError`] for what only a change of the configuration or the machine can mend.
 pub(crate) fn open(name: &str, channel: Arc<dyn Channel>, terminal: Terminal) -> Result<Worker, OpenError> {
     let limits = channel.limits();
-    let tls = |source| OpenError::Tls { channel: name.to_owned(), source };
+    let tls = |error| OpenError::Tls { channel: name.to_owned(), source: Box::new(error) };
     let line = match channel.transport() {
         Transport::Http(settings) => worker::Line::Http(http::Http::open(&settings, limits.in_flight).map_err(tls)?),
         Transport::Smtp(settings) => worker::Line::Smtp(smtp::Smtp::open(settings, limits.in_flight).map_err(tls)?),

@@ -46,7 +46,7 @@ impl Syslog {
         let tls = match &settings.to {
             SyslogTarget::Tls { server_name, ca_file, .. } => {
                 let config = tls::client_config(ca_file.as_deref())
-                    .map_err(|source| OpenError::Tls { channel: channel.to_owned(), source })?;
+                    .map_err(|error| OpenError::Tls { channel: channel.to_owned(), source: Box::new(error) })?;
                 let name = ServerName::try_from(server_name.clone())
                     .map_err(|_| OpenError::ServerName { channel: channel.to_owned(), name: server_name.clone() })?;
                 Some((TlsConnector::from(Arc::new(config)), name))
