@@ -3,11 +3,10 @@
 use super::resolve::{fields, is_loopback};
 use super::sources::Source;
 use super::{Config, ConfiguredChannel};
-use balefire_channels::{SmtpTls, Transport};
+use balefire_channels::Transport;
 use balefire_engine::route::FindingCode;
 use balefire_model::settings::{Node, Place, Shape, Value};
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// One finding.
@@ -53,7 +52,6 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
         }));
     }
     findings.extend(same_file(&config.channels));
-    findings.extend(config.channels.iter().filter_map(password_in_clear));
     findings.extend(tokens_in_clear(config));
     findings
 }
@@ -84,17 +82,6 @@ fn same_file(channels: &[ConfiguredChannel]) -> Vec<Finding> {
 /// The path without `.` and doubled separators; links and `..` are left alone, since only the disk knows them.
 fn normal(path: &Path) -> PathBuf {
     path.components().filter(|component| *component != Component::CurDir).collect()
-}
-
-fn password_in_clear(channel: &ConfiguredChannel) -> Option<Finding> {
-    let Transport::Smtp(smtp) = channel.channel.transport() else { return None };
-    let local = smtp.host == "localhost" || smtp.host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    (smtp.credentials.is_some() && smtp.tls == SmtpTls::None && !local).then(|| Finding {
-        code: "password-in-clear",
-        subject: channel.name.clone(),
-        text: format!("the password goes to {} without TLS; say `tls: starttls` or `tls: implicit`", smtp.host),
-        place: Some(channel.place.clone()),
-    })
 }
 
 fn tokens_in_clear(config: &Config) -> Option<Finding> {

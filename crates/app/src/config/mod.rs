@@ -17,9 +17,9 @@ mod yaml;
 #[cfg(test)]
 mod corpus;
 
-pub(crate) use channels::{ConfiguredChannel, Rate, Retry};
+pub(crate) use channels::ConfiguredChannel;
 pub(crate) use findings::Finding;
-pub(crate) use http::{Http, Role, Socket, Tls, Token};
+pub(crate) use http::{Http, Role, Socket};
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schema::schema;

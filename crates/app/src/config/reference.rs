@@ -28,6 +28,8 @@ fn section(text: &mut String, path: &str, title: &str, doc: &str, fields: &[Fiel
     line(text, "|---|---|---|---|");
     for field in fields {
         let unset = match (&field.default, field.required) {
+            // More than a word is an explanation.
+            (Some(default), _) if default.contains(' ') => default.clone(),
             (Some(default), _) => format!("`{default}`"),
             (None, true) => "must be set".to_owned(),
             (None, false) => String::new(),
