@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// What is kept at each step: bytes of each text, bytes of the description, how many labels and controls.
 const STEPS: [(usize, usize, usize); 6] =
-    [(8_192, 262_144, 1_000), (2_048, 32_768, 200), (512, 4_096, 50), (128, 512, 10), (48, 48, 2), (40, 40, 0)];
+    [(8_192, 262_144, 1_000), (2_048, 32_768, 200), (512, 4_096, 50), (128, 512, 10), (48, 48, 2), (0, 0, 0)];
 
 /// Renders the incident whole, or as much of it as gives at most `limit` bytes. Below some 1,000 bytes nothing may fit;
 /// then the smallest rendering comes back.

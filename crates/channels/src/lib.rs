@@ -13,11 +13,14 @@ mod body;
 mod console;
 mod destination;
 mod dialect;
+mod email;
+mod file;
 mod fit;
 #[cfg(test)]
 mod fixture;
 mod reply;
 mod signature;
+mod syslog;
 mod template;
 mod webhook;
 mod wire;
@@ -26,7 +29,7 @@ pub use destination::is_metadata_address;
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[console::KIND, webhook::KIND];
+pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]

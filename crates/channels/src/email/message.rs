@@ -1,0 +1,266 @@
+//! Writes the message (RFC 5322, MIME). Every header is a function of the delivery, so that a repeat has the same bytes
+//! and mail programs fold it into the first.
+
+use super::address::Mailbox;
+use super::html;
+use crate::dialect::{self, Dialect};
+use balefire_model::id::hex;
+use balefire_model::text::{cut, lines, one_line};
+use balefire_model::{Delivery, Incident, Severity};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mail_builder::MessageBuilder;
+use mail_builder::headers::HeaderType;
+use mail_builder::headers::address::Address;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::message_id::MessageId;
+use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
+use mail_builder::mime::{BodyPart, MimePart};
+use sha2::{Digest, Sha256};
+
+/// As much of a name, a label or a list of controls as a mail shows.
+pub(super) const FIELD_BYTES_MAX: usize = 512;
+/// Labels that a mail shows.
+pub(super) const LABELS_MAX: usize = 40;
+/// Bytes in an encoded word's text: its 75 characters (RFC 2047, section 2) less the frame, as base64.
+const WORD_BYTES_MAX: usize = 45;
+
+/// What a message needs beside the delivery.
+pub(super) struct Message<'a> {
+    pub(super) from: &'a Mailbox,
+    pub(super) to: &'a [Mailbox],
+    pub(super) cc: &'a [Mailbox],
+    pub(super) dialect: Dialect,
+}
+
+impl Message<'_> {
+    /// The bytes, with CR LF.
+    pub(super) fn write(&self, delivery: &Delivery<'_>) -> Vec<u8> {
+        let incident = delivery.incident;
+        let domain = self.from.domain();
+        let thread = format!("thread.{}@{domain}", hex(&Sha256::digest(incident.fingerprint.0.as_bytes())[..16]));
+        let mut message = MessageBuilder::new().from(address(self.from)).to(addresses(self.to));
+        if !self.cc.is_empty() {
+            message = message.cc(addresses(self.cc));
+        }
+        message = message
+            .header("Subject", header_text(&dialect::mail_subject(self.dialect, incident)))
+            .date(incident.received_at.as_second())
+            .message_id(format!("{}@{domain}", delivery.id))
+            .in_reply_to(MessageId::new(thread.clone()))
+            .references(MessageId::new(thread))
+            .header("Auto-Submitted", Raw::new("auto-generated"))
+            .header("X-Auto-Response-Suppress", Raw::new("All"));
+        if incident.severity >= Severity::High {
+            message = message.header("Importance", Raw::new("high"));
+        }
+        message
+            .header("X-Balefire-Incident", Raw::new(incident.id.to_string()))
+            .header("X-Balefire-Delivery", Raw::new(delivery.id.to_string()))
+            .header("X-Balefire-Severity", Raw::new(incident.severity.as_str()))
+            .header("X-Balefire-Fingerprint", header_text(&field(&incident.fingerprint.0)))
+            .body(self.body(delivery))
+            .write_to_vec()
+            .expect("a Vec takes everything")
+    }
+
+    fn body(&self, delivery: &Delivery<'_>) -> MimePart<'static> {
+        let incident = delivery.incident;
+        if self.dialect != Dialect::Native {
+            return MimePart::new("text/plain", dialect::mail_body(self.dialect, incident));
+        }
+        // `=_` cannot stand in quoted-printable or base64, and nobody knows a delivery's id before its incident is in.
+        let boundary = format!("=_{}", delivery.id.0.simple());
+        let parts =
+            vec![MimePart::new("text/plain", native_text(incident)), MimePart::new("text/html", html::page(incident))];
+        let kind = ContentType::new("multipart/alternative").attribute("boundary", boundary);
+        MimePart::new(kind, BodyPart::Multipart(parts))
+    }
+}
+
+fn address(mailbox: &Mailbox) -> Address<'_> {
+    Address::new_address(mailbox.name.as_deref(), mailbox.address.as_str())
+}
+
+fn addresses(mailboxes: &[Mailbox]) -> Address<'_> {
+    Address::new_list(mailboxes.iter().map(address).collect())
+}
+
+/// A header's text that reads as what it is, also where it looks like an encoded word (RFC 2047) itself.
+fn header_text(text: &str) -> HeaderType<'static> {
+    if !text.contains("=?") {
+        return Text::new(text.to_owned()).into();
+    }
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.floor_char_boundary(WORD_BYTES_MAX));
+        words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(word)));
+        rest = after;
+    }
+    Raw::new(words.join(" ")).into()
+}
+
+/// One line of a mail.
+pub(super) fn field(text: &str) -> String {
+    cut(&one_line(text), FIELD_BYTES_MAX).into_owned()
+}
+
+/// What stands below the title in both parts: names and values.
+pub(super) fn facts(incident: &Incident) -> Vec<(String, String)> {
+    let mut facts = vec![
+        ("Severity".to_owned(), severity(incident)),
+        ("Detected by".to_owned(), field(&incident.detected_by)),
+        ("Source".to_owned(), field(&incident.source)),
+    ];
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    if !incident.nist_controls.is_empty() {
+        fact("NIST controls", field(&incident.nist_controls.join(", ")));
+    }
+    if incident.cui_involved {
+        fact("CUI", "involved".to_owned());
+    }
+    if let Some(time) = incident.event_time {
+        fact("Happened", format!("{time:.0}"));
+    }
+    fact("Received", format!("{:.0}", incident.received_at));
+    if let Some(id) = &incident.incident_id {
+        fact("Sender's id", field(id));
+    }
+    fact("Incident", incident.id.to_string());
+    facts
+}
+
+fn severity(incident: &Incident) -> String {
+    match &incident.severity_original {
+        Some(original) if !original.eq_ignore_ascii_case(incident.severity.as_str()) => {
+            format!("{} (sender wrote {})", incident.severity, field(original))
+        }
+        _ => incident.severity.to_string(),
+    }
+}
+
+/// The labels that are shown, and how many are not.
+pub(super) fn labels(incident: &Incident) -> (Vec<(String, String)>, usize) {
+    let shown = incident.labels.iter().take(LABELS_MAX).map(|(name, value)| (field(name), field(value))).collect();
+    (shown, incident.labels.len().saturating_sub(LABELS_MAX))
+}
+
+/// The description as both parts show it.
+pub(super) fn description(incident: &Incident) -> String {
+    cut(lines(&incident.description).trim_end(), dialect::DESCRIPTION_BYTES_MAX).into_owned()
+}
+
+fn native_text(incident: &Incident) -> String {
+    let title = cut(&one_line(&incident.title), dialect::TITLE_BYTES_MAX).into_owned();
+    let mut text = format!("{title}\n\n");
+    let mut push = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    let description = description(incident);
+    if !description.is_empty() {
+        push(format!("{description}\n"));
+    }
+    for (name, value) in facts(incident) {
+        push(format!("{:<14} {value}", format!("{name}:")));
+    }
+    let (shown, hidden) = labels(incident);
+    if !shown.is_empty() {
+        push("\nLabels:".to_owned());
+    }
+    for (name, value) in shown {
+        push(format!("  {name}: {value}"));
+    }
+    if hidden > 0 {
+        push(format!("  … [cut: {hidden} more labels]"));
+    }
+    for note in incident.notes.iter().take(LABELS_MAX) {
+        push(format!("Note: {}", field(note)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn written(dialect: Dialect, incident: &Incident) -> String {
+        let from = Mailbox::parse("Balefire <balefire@example.org>").expect("an address");
+        let to = [Mailbox::parse("soc@example.org").expect("an address")];
+        let message = Message { from: &from, to: &to, cc: &[], dialect };
+        String::from_utf8(message.write(&fixture::delivery(incident))).expect("mails are ASCII")
+    }
+
+    #[test]
+    fn a_plan_mail_has_these_bytes() {
+        let incident = fixture::incident();
+        let id = fixture::delivery(&incident).id;
+        let expected = "From: \"Balefire\" <balefire@example.org>\r\n\
+            To: <soc@example.org>\r\n\
+            Subject: [CRITICAL] Audit log stopped on web-1\r\n\
+            Date: Mon, 2 Nov 2026 03:04:05 +0000\r\n\
+            Message-ID: <ID@example.org>\r\n\
+            In-Reply-To: <thread.THREAD@example.org>\r\n\
+            References: <thread.THREAD@example.org>\r\n\
+            Auto-Submitted: auto-generated\r\n\
+            X-Auto-Response-Suppress: All\r\n\
+            Importance: high\r\n\
+            X-Balefire-Incident: 01935f1c-7c00-7000-8000-000000000001\r\n\
+            X-Balefire-Delivery: ID\r\n\
+            X-Balefire-Severity: critical\r\n\
+            X-Balefire-Fingerprint: 83a654bc481b169321b893aa484ff0f4\r\n\
+            MIME-Version: 1.0\r\n\
+            Content-Type: text/plain; charset=\"utf-8\"\r\n\
+            Content-Transfer-Encoding: 7bit\r\n\
+            \r\n\
+            Security Incident Detected\r\n\
+            ========================================\r\n\
+            Title: Audit log stopped on web-1\r\n\
+            Severity: critical\r\n\
+            Detected by: audit_log_gap\r\n\
+            NIST Controls: 3.3.4, 3.3.1\r\n\
+            CUI Involved: True\r\n\
+            \r\n\
+            Description:\r\n\
+            No audit event for 600 s.\r\n\
+            Check auditd.\r\n"
+            .replace("ID", &id.to_string())
+            .replace(&format!("Message-{id}"), "Message-ID")
+            .replace("THREAD", &hex(&Sha256::digest(b"83a654bc481b169321b893aa484ff0f4")[..16]));
+        assert_eq!(written(Dialect::Plan, &incident), expected);
+    }
+
+    #[test]
+    fn the_native_text_reads_well() {
+        assert_eq!(
+            native_text(&fixture::incident()),
+            "Audit log stopped on web-1\n\nNo audit event for 600 s.\nCheck auditd.\n\n\
+             Severity:      critical\nDetected by:   audit_log_gap\nSource:        http\nNIST controls: 3.3.4, 3.3.1\n\
+             CUI:           involved\nReceived:      2026-11-02T03:04:05Z\n\
+             Incident:      01935f1c-7c00-7000-8000-000000000001\n\nLabels:\n  host: web-1\n"
+        );
+    }
+
+    #[test]
+    fn a_native_mail_has_both_parts_and_is_the_same_each_time() {
+        let mail = written(Dialect::Native, &fixture::incident());
+        assert!(mail.contains("Content-Type: multipart/alternative;\r\n boundary=\"=_"), "{mail}");
+        assert!(mail.contains("Content-Type: text/plain") && mail.contains("Content-Type: text/html"), "{mail}");
+        assert_eq!(mail, written(Dialect::Native, &fixture::incident()));
+    }
+
+    #[test]
+    fn a_title_is_never_read_as_an_encoded_word() {
+        let mut incident = fixture::incident();
+        incident.title = "=?utf-8?B?DQpCY2M6IHhAeQ==?=".into();
+        let mail = written(Dialect::Plan, &incident);
+        let subject = mail.lines().find(|line| line.starts_with("Subject:")).expect("a subject");
+        assert!(!subject.contains("DQpCY2M6IHhAeQ"), "{subject}");
+        let first = subject.trim_start_matches("Subject: =?utf-8?B?").split('?').next().expect("a word");
+        let decoded = STANDARD.decode(first).expect("base64");
+        assert!(String::from_utf8_lossy(&decoded).starts_with("[CRITICAL] =?utf-8?B?"), "{subject}");
+    }
+}

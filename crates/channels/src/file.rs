@@ -1,0 +1,89 @@
+//! The file kind: one line of JSON for each delivery, for archives. The event stands in it whole, whatever its size.
+
+use crate::{Channel, FileTransport, Host, Kind, Limits, Reply, Request, Step, Transport, body, reply};
+use balefire_model::Delivery;
+use balefire_model::settings::Reader;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The entry in the list of kinds.
+pub(crate) const KIND: Kind = Kind {
+    key: "file",
+    about: "JSON lines at the end of a file, uncut",
+    sample: &[("path", "/var/lib/balefire/archive.jsonl")],
+    resolve,
+};
+
+/// Lines that may wait for the disk together; they are written in the order in which they were asked for.
+const IN_FLIGHT: u32 = 64;
+const ROTATE_BYTES_MIN: u64 = 64 * 1024;
+const KEEP_DEFAULT: i64 = 5;
+
+#[derive(Debug)]
+struct File {
+    transport: FileTransport,
+}
+
+fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
+    let path =
+        reader.text("path", "The file; it is made where it does not exist.").required("archive.jsonl".to_owned());
+    if path.is_empty() || path.contains('\0') || path.ends_with('/') {
+        reader.reject("path", "is no path of a file", "a path such as /var/lib/balefire/archive.jsonl");
+    }
+    let rotate_bytes = reader
+        .bytes(
+            "rotate",
+            "The size after which the file is renamed to `PATH.1` and a new one is begun; never, if left out.",
+        )
+        .optional();
+    if rotate_bytes.is_some_and(|bytes| bytes < ROTATE_BYTES_MIN) {
+        reader.reject("rotate", "is so small that each few lines would begin a new file", "64KiB or more");
+    }
+    let keep = reader
+        .integer("keep", "How many renamed files are kept; the oldest is removed then.", 1, 10_000)
+        .default(KEEP_DEFAULT);
+    if reader.node("keep").is_some() && reader.node("rotate").is_none() {
+        reader.reject("keep", "has a meaning only with `rotate`", "");
+    }
+    let keep = u32::try_from(keep).unwrap_or(u32::MAX);
+    Box::new(File { transport: FileTransport { path: PathBuf::from(path), rotate_bytes, keep } })
+}
+
+impl Channel for File {
+    fn limits(&self) -> Limits {
+        Limits { in_flight: IN_FLIGHT, message_bytes_max: usize::MAX, attempt_timeout: Duration::from_secs(30) }
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::File(self.transport.clone())
+    }
+
+    fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        match replies.last() {
+            None => Step::Send(Request::Line(body::one_line_json(body::native(delivery, delivery.incident, None)))),
+            Some(answer) => Step::Done(reply::written(answer)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_line_is_the_native_body_whole_on_one_line() {
+        let mut incident = fixture::incident();
+        incident.description = "long\n".repeat(1 << 20);
+        let pretty = serde_json::value::RawValue::from_string("{\n  \"a\": 1.10\n}".into()).expect("JSON");
+        incident.events = vec![pretty];
+        let transport = FileTransport { path: "a".into(), rotate_bytes: None, keep: 1 };
+        let Step::Send(Request::Line(line)) = (File { transport }).step(&fixture::delivery(&incident), &[]) else {
+            panic!("no line")
+        };
+        let line = String::from_utf8(line).expect("JSON is UTF-8");
+        assert!(!line.contains('\n'));
+        assert!(line.contains(r#""events":[{   "a": 1.10 }]"#), "the sender's number keeps its digits");
+        assert!(line.len() > incident.description.len());
+    }
+}
