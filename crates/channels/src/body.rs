@@ -6,6 +6,7 @@ use balefire_model::{Delivery, DeliveryId, Incident, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// The `type` of a body: what has happened.
 pub(crate) fn event_type(reason: Reason) -> &'static str {
@@ -183,7 +184,7 @@ pub(crate) fn one_line_json(json: Vec<u8>) -> Vec<u8> {
             '\0'..' ' => safe.push(' '),
             c if is_unsafe(c) => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    safe.push_str(&format!("\\u{unit:04x}"));
+                    write!(safe, "\\u{unit:04x}").expect("a String takes everything");
                 }
             }
             c => safe.push(c),

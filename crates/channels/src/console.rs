@@ -2,10 +2,9 @@
 //! there is a terminal, how wide it is and whether it takes colours is the transport's business.
 
 use crate::dialect::{self, Dialect};
-use crate::{Channel, Host, Kind, Limits, Panel, Reply, Request, Screen, Step, Transport, reply};
+use crate::{Channel, Host, Kind, Limits, Panel, Reply, Request, Screen, Step, Transport, reply, shown};
 use anstyle::{AnsiColor, Color, Style};
 use balefire_model::settings::Reader;
-use balefire_model::text::{cut, lines, one_line};
 use balefire_model::{Delivery, Incident, Severity};
 use std::time::Duration;
 
@@ -73,7 +72,7 @@ fn style(severity: Severity) -> Style {
 }
 
 fn field(text: &str) -> String {
-    cut(&one_line(text), FIELD_BYTES_MAX).into_owned()
+    shown::line(text, FIELD_BYTES_MAX).into_owned()
 }
 
 fn plan_lines(incident: &Incident) -> Vec<String> {
@@ -110,8 +109,7 @@ fn native_lines(incident: &Incident) -> Vec<String> {
 
 /// The description line by line, so that no paragraph holds a line break or a tab.
 fn description_lines(description: &str) -> Vec<String> {
-    let safe = lines(description);
-    let shown = cut(safe.trim_end(), DESCRIPTION_BYTES_MAX);
+    let shown = shown::paragraphs(description, DESCRIPTION_BYTES_MAX);
     if shown.is_empty() {
         return Vec::new();
     }

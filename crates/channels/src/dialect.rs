@@ -1,8 +1,9 @@
 //! The texts of the BT-08 engine in both of its dialects, byte for byte where the incident is harmless: scripts grep for
 //! them. Where it is hostile, they differ in one thing: it cannot forge a line, a field or a header.
 
+use crate::shown::{bounded, line};
 use balefire_model::Incident;
-use balefire_model::text::{cut, lines, one_line};
+use balefire_model::text::{lines, one_line};
 use std::borrow::Cow;
 
 /// Whose texts a channel uses.
@@ -37,8 +38,7 @@ pub(crate) fn plan_syslog_line(incident: &Incident, limit: usize) -> String {
         word(&incident.nist_controls.join(","), limit / 4),
         python(incident.cui_involved)
     );
-    let title = one_line(&incident.title);
-    let title = cut(&title, limit.saturating_sub(head.len() + tail.len()));
+    let title = line(&incident.title, limit.saturating_sub(head.len() + tail.len()));
     format!("{head}{title}{tail}")
 }
 
@@ -63,8 +63,8 @@ pub(crate) fn shipped_console_line(incident: &Incident, field_bytes_max: usize) 
         "[ALERT]{} [{}] {} (rule={})",
         if incident.cui_involved { " [CUI]" } else { "" },
         incident.severity.as_upper_str(),
-        cut(&one_line(&incident.title), field_bytes_max),
-        cut(&one_line(&incident.detected_by), field_bytes_max),
+        line(&incident.title, field_bytes_max),
+        line(&incident.detected_by, field_bytes_max),
     )
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn mail_subject(dialect: Dialect, incident: &Incident) -> String {
         if shipped && is_internal_scan(incident) { "[INTERNAL SCAN] " } else { "" },
         if shipped && incident.cui_involved { "[CUI INCIDENT] " } else { "" },
         incident.severity.as_upper_str(),
-        cut(&one_line(&incident.title), TITLE_BYTES_MAX)
+        line(&incident.title, TITLE_BYTES_MAX)
     )
 }
 
@@ -93,13 +93,13 @@ pub(crate) fn mail_body(dialect: Dialect, incident: &Incident) -> String {
         "{notice}Security Incident Detected\n{}\nTitle: {}\nSeverity: {}\n{}: {}\nNIST Controls: {}\n\
          CUI Involved: {}\n\nDescription:\n{}\n",
         "=".repeat(40),
-        cut(&one_line(&incident.title), TITLE_BYTES_MAX),
+        line(&incident.title, TITLE_BYTES_MAX),
         incident.severity,
         if shipped { "Rule" } else { "Detected by" },
-        cut(&one_line(&incident.detected_by), NAME_BYTES_MAX),
-        cut(&one_line(&incident.nist_controls.join(", ")), NAME_BYTES_MAX),
+        line(&incident.detected_by, NAME_BYTES_MAX),
+        line(&incident.nist_controls.join(", "), NAME_BYTES_MAX),
         python(incident.cui_involved),
-        cut(&lines(&incident.description), DESCRIPTION_BYTES_MAX),
+        shown_description(incident),
     )
 }
 
@@ -113,32 +113,22 @@ fn python(truth: bool) -> &'static str {
     if truth { "True" } else { "False" }
 }
 
-/// One word of at most `limit` bytes: white space would begin another field of the line.
-fn word(text: &str, limit: usize) -> String {
-    let safe = one_line(text);
-    let joined: Cow<'_, str> =
-        if safe.contains(char::is_whitespace) { safe.replace(char::is_whitespace, "_").into() } else { safe };
-    cut(&joined, limit).replace(' ', "_")
+/// The description with its line breaks; what stands at its end is kept as the sender wrote it.
+fn shown_description(incident: &Incident) -> Cow<'_, str> {
+    bounded(&incident.description, DESCRIPTION_BYTES_MAX, lines)
 }
 
-/// A text that stands between quotes, in at most `limit` bytes; never cut within an escape.
-fn quoted(text: &str, limit: usize) -> String {
-    let escaped = |text: &str| one_line(text).replace('\\', "\\\\").replace('"', "\\\"");
-    let whole = escaped(text);
-    if whole.len() <= limit {
-        return whole;
-    }
-    let mark = format!("… [cut: of {} bytes]", text.len());
-    let room = limit.saturating_sub(mark.len());
-    let mut kept = String::with_capacity(limit);
-    for c in text.chars() {
-        let next = escaped(c.encode_utf8(&mut [0; 4]));
-        if kept.len() + next.len() > room {
-            break;
-        }
-        kept.push_str(&next);
-    }
-    kept + &mark
+/// One word of at most `limit` bytes: white space would begin another field of the line.
+fn word(text: &str, limit: usize) -> String {
+    line(text, limit).replace(char::is_whitespace, "_")
+}
+
+/// A text that stands between quotes, in at most `limit` bytes.
+fn quoted(text: &str, limit: usize) -> Cow<'_, str> {
+    bounded(text, limit, |text| match one_line(text) {
+        safe if safe.contains(['\\', '"']) => safe.replace('\\', "\\\\").replace('"', "\\\"").into(),
+        safe => safe,
+    })
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(crate) fn fit<T>(
 fn text_bytes(incident: &Incident) -> usize {
     incident.title.len()
         + incident.description.len()
+        + incident.labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + incident.nist_controls.iter().map(String::len).sum::<usize>()
         + incident.events.iter().map(|event| event.get().len()).sum::<usize>()
         + incident.extra.0.iter().map(|(_, value)| value.get().len()).sum::<usize>()
 }

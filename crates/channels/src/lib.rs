@@ -19,6 +19,7 @@ mod fit;
 #[cfg(test)]
 mod fixture;
 mod reply;
+mod shown;
 mod signature;
 mod syslog;
 mod template;

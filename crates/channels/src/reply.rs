@@ -1,7 +1,7 @@
 //! What a reply means for an attempt, for all kinds of one transport alike. Decides nothing about what follows.
 
+use crate::shown::line;
 use crate::{HttpReply, Reply};
-use balefire_model::text::{cut, one_line};
 use balefire_model::{Cause, Outcome};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -105,7 +105,7 @@ fn no_answer(reply: &Reply, wanted: &str) -> Outcome {
 }
 
 fn safe(text: &str) -> String {
-    cut(&one_line(cut(text, DETAIL_BYTES_MAX).trim()), DETAIL_BYTES_MAX).into_owned()
+    line(text.trim(), DETAIL_BYTES_MAX).into_owned()
 }
 
 #[cfg(test)]

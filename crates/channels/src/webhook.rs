@@ -4,11 +4,12 @@
 use crate::body;
 use crate::destination::Destination;
 use crate::fit::fit;
+use crate::shown::line;
 use crate::signature::SigningKey;
 use crate::template::{Template, TemplateError};
 use crate::{Channel, Host, HttpRequest, HttpTransport, Kind, Limits, Reply, Request, Step, Transport, reply};
 use balefire_model::settings::Reader;
-use balefire_model::text::{Secret, cut, one_line};
+use balefire_model::text::{Secret, one_line};
 use balefire_model::{Delivery, Incident, Outcome};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -246,7 +247,7 @@ fn read_headers(reader: &Reader<'_>, has_token: bool) -> Vec<(String, Secret)> {
             headers.push((lower, value));
             continue;
         };
-        reader.reject("headers", format!("`{}` {problem}", one_line(cut(&name, 80).as_ref())), "");
+        reader.reject("headers", format!("`{}` {problem}", line(&name, 80)), "");
     }
     headers
 }
@@ -314,7 +315,7 @@ impl Webhook {
                     Ok(rendered) => (rendered, content_type),
                     Err(failed) => {
                         let told = format!("the template failed: {failed}");
-                        let note = cut(&one_line(&told), 300).into_owned();
+                        let note = line(&told, 300).into_owned();
                         (fitted(&|incident| body::native(delivery, incident, Some(&note))), "application/json")
                     }
                 }

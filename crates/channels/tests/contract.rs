@@ -80,9 +80,12 @@ fn incident(text: &str) -> Incident {
     )
     .expect("a constant incident");
     incident.title = text.to_owned();
+    incident.description = text.to_owned();
+    if text.len() > 1 << 20 {
+        return incident;
+    }
     incident.severity_original = Some(text.to_owned());
     incident.detected_by = text.to_owned();
-    incident.description = text.to_owned();
     incident.nist_controls = vec![text.to_owned(), text.to_owned()];
     incident.incident_id = Some(text.to_owned());
     incident.labels.insert(text.to_owned(), text.to_owned());
@@ -124,6 +127,7 @@ fn hostile() -> Vec<String> {
         "\"".repeat(47),
         "\0".repeat(47),
         "a".repeat(10 << 20),
+        "\0\n\"<\u{202e}".repeat(1 << 14),
         "\0\n\"<\u{202e}".repeat(1 << 20),
         String::new(),
     ]

@@ -3,13 +3,13 @@
 
 use super::message::{description, facts, labels};
 use crate::dialect::TITLE_BYTES_MAX;
-use balefire_model::text::{cut, one_line};
+use crate::shown::line;
 use balefire_model::{Incident, Severity};
 use std::fmt::Write;
 
 /// The page.
 pub(super) fn page(incident: &Incident) -> String {
-    let title = escape(&cut(&one_line(&incident.title), TITLE_BYTES_MAX));
+    let title = escape(&line(&incident.title, TITLE_BYTES_MAX));
     let (bar, ink) = colours(incident.severity);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

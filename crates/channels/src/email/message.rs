@@ -4,8 +4,8 @@
 use super::address::Mailbox;
 use super::html;
 use crate::dialect::{self, Dialect};
+use crate::shown::{line, paragraphs};
 use balefire_model::id::hex;
-use balefire_model::text::{cut, lines, one_line};
 use balefire_model::{Delivery, Incident, Severity};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -104,7 +104,7 @@ fn header_text(text: &str) -> HeaderType<'static> {
 
 /// One line of a mail.
 pub(super) fn field(text: &str) -> String {
-    cut(&one_line(text), FIELD_BYTES_MAX).into_owned()
+    line(text, FIELD_BYTES_MAX).into_owned()
 }
 
 /// What stands below the title in both parts: names and values.
@@ -149,14 +149,13 @@ pub(super) fn labels(incident: &Incident) -> (Vec<(String, String)>, usize) {
 
 /// The description as both parts show it.
 pub(super) fn description(incident: &Incident) -> String {
-    cut(lines(&incident.description).trim_end(), dialect::DESCRIPTION_BYTES_MAX).into_owned()
+    paragraphs(&incident.description, dialect::DESCRIPTION_BYTES_MAX).into_owned()
 }
 
 fn native_text(incident: &Incident) -> String {
-    let title = cut(&one_line(&incident.title), dialect::TITLE_BYTES_MAX).into_owned();
-    let mut text = format!("{title}\n\n");
-    let mut push = |line: String| {
-        text.push_str(&line);
+    let mut text = format!("{}\n\n", line(&incident.title, dialect::TITLE_BYTES_MAX));
+    let mut push = |row: String| {
+        text.push_str(&row);
         text.push('\n');
     };
     let description = description(incident);

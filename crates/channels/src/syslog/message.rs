@@ -2,7 +2,7 @@
 //! the attempt: a repeat is the same message.
 
 use crate::body::event_type;
-use balefire_model::text::{cut, one_line};
+use crate::shown::line;
 use balefire_model::{Delivery, Severity};
 use jiff::tz::TimeZone;
 
@@ -118,9 +118,8 @@ fn level(severity: Severity) -> u16 {
 
 /// RFC 5424, section 6.3.3: `"`, `\` and `]` are escaped.
 fn param_value(text: &str) -> String {
-    let safe = one_line(text);
-    let mut value = String::with_capacity(safe.len());
-    for c in cut(&safe, FINGERPRINT_BYTES_MAX).chars() {
+    let mut value = String::with_capacity(FINGERPRINT_BYTES_MAX);
+    for c in line(text, FINGERPRINT_BYTES_MAX).chars() {
         if matches!(c, '"' | '\\' | ']') {
             value.push('\\');
         }
