@@ -1,1 +1,13 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: a server that is started, asked and killed, receivers that record, and waiting with
+//! a deadline. Knows the binary from outside only.
+
+pub mod client;
+pub mod server;
+pub mod sink;
+pub mod wait;
+
+/// Says on standard error why a test does not run here.
+#[expect(clippy::print_stderr, reason = "a test that is left out must be seen in the output")]
+pub fn left_out(why: &str) {
+    eprintln!("left out: {why}");
+}
