@@ -133,6 +133,12 @@ impl Reception {
         Ok(Receipt { accepted, refused: results.len() - accepted, results, repeated })
     }
 
+    /// Makes durable how far an input is read, where no incident comes with it.
+    pub(crate) async fn note_read(&self, read: InputRead) -> Result<(), Declined> {
+        let submission = Submission { read: Some(read), ..Submission::default() };
+        self.submit(submission, 0).await.map(drop)
+    }
+
     /// Hands incidents over, unless the load forbids it.
     pub(crate) async fn submit(
         &self,
