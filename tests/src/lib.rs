@@ -2,12 +2,20 @@
 //! a deadline. Knows the binary from outside only.
 
 pub mod client;
+pub mod deliveries;
 pub mod server;
 pub mod sink;
+pub mod storm;
 pub mod wait;
 
 /// Says on standard error why a test does not run here.
 #[expect(clippy::print_stderr, reason = "a test that is left out must be seen in the output")]
 pub fn left_out(why: &str) {
     eprintln!("left out: {why}");
+}
+
+/// Says on standard error what a test has measured; shown with `--nocapture`, and where the test fails.
+#[expect(clippy::print_stderr, reason = "numbers for whoever reads the run")]
+pub fn note(what: &str) {
+    eprintln!("{what}");
 }
