@@ -12,7 +12,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 /// This machine and process, as channels may know them.
 pub(crate) fn host() -> Host {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Host { name, pid: std::process::id(), ..Host::default() }
+    Host { name, pid: std::process::id(), zone: jiff::tz::TimeZone::system() }
 }
 
 /// What standard error can show.

@@ -3,30 +3,39 @@
 
 use crate::config::Config;
 use balefire_engine::QueueStatus;
-use balefire_model::record::{AttemptEnded, Next, Routed};
-use balefire_model::{Outcome, Record};
-use balefire_store::view::{IncidentView, StoryLine};
+use balefire_model::record::{AttemptEnded, Next, RouteTaken, Routed};
+use balefire_model::{Outcome, Position, Record, State};
+use balefire_store::view::{Change, DeliveryView, IncidentView, StoryLine};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// An incident with its state, its changes and its deliveries.
-pub(crate) fn incident(view: &IncidentView) -> Value {
-    // The stored text is ours and valid; a view that was tampered with shows as null, and the rest is still told.
-    let stored: Value = serde_json::from_slice(&view.json).unwrap_or_default();
-    json!({
-        "incident": stored,
-        "state": view.row.state,
-        "accepted_at_position": view.accepted_at,
-        "changes": view.changes,
-        "routes": view.routes,
-        "history_only": view.history_only,
-        "deliveries": view.deliveries,
-    })
+/// An incident with its state, its changes and its deliveries; the incident byte for byte as it was accepted.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    incident: &'a RawValue,
+    state: State,
+    accepted_at_position: Position,
+    changes: &'a [Change],
+    routes: &'a [RouteTaken],
+    history_only: Option<&'a str>,
+    deliveries: &'a [DeliveryView],
 }
 
-/// The same, byte for byte as it was accepted, for those who want the sender's data untouched.
-pub(crate) fn raw(view: &IncidentView) -> Option<&RawValue> {
-    serde_json::from_slice(&view.json).ok()
+/// The text of [`Shown`].
+///
+/// # Errors
+/// Where the view holds something that is not JSON: somebody else has written to it.
+pub(crate) fn incident(view: &IncidentView) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Shown {
+        incident: serde_json::from_slice(&view.json)?,
+        state: view.row.state,
+        accepted_at_position: view.accepted_at,
+        changes: &view.changes,
+        routes: &view.routes,
+        history_only: view.history_only.as_deref(),
+        deliveries: &view.deliveries,
+    })
 }
 
 /// The whole story.

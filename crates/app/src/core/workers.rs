@@ -47,7 +47,7 @@ impl Workers {
 
     fn spawn(&mut self, channel: &ConfiguredChannel) -> Result<mpsc::Sender<transport::Job>, transport::OpenError> {
         let _inside = self.runtime.enter();
-        let worker = transport::open(&channel.name, channel.channel.clone(), self.terminal)?;
+        let worker = transport::open(&channel.name, channel.channel.clone(), channel.timeout, self.terminal)?;
         // As many jobs as may be under way: the engine never starts more, so the queue is never full.
         let (jobs, inbox) = mpsc::channel(channel.channel.limits().in_flight as usize);
         let run = worker.run(inbox, self.reports.clone(), self.cancel.subscribe(), clock::now);

@@ -12,7 +12,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use balefire_engine::{Input, Submission};
 use balefire_model::record::StateChanged;
 use balefire_model::{IncidentId, Severity};
@@ -115,8 +116,13 @@ pub(crate) async fn list(
     Ok(Json(json!({ "incidents": rows })))
 }
 
-pub(crate) async fn show(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    Ok(Json(story::incident(&find(&app, &id).await?)))
+pub(crate) async fn show(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let text = story::incident(&find(&app, &id).await?);
+    let text = text.map_err(|_| {
+        let detail = "the view is damaged here: run `balefire rebuild`; the journal has everything";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text))
 }
 
 pub(crate) async fn why(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

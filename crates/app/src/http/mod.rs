@@ -4,7 +4,6 @@
 mod access;
 mod api;
 mod body;
-mod certificate;
 mod health;
 mod ingest;
 mod problem;

@@ -2,10 +2,10 @@
 //! places: idle or malicious peers cost a place, never the service.
 
 use super::access::Peer;
-use super::certificate::acceptor;
 use super::{App, router};
 use crate::config::{Http, Socket};
 use crate::listen::lines;
+use crate::transport::tls::{TlsError, acceptor};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -55,7 +55,7 @@ pub(crate) enum ServeError {
         source: io::Error,
     },
     #[error("cannot use the certificate")]
-    Tls(#[from] super::certificate::CertificateError),
+    Tls(#[from] TlsError),
 }
 
 /// Bound listeners.

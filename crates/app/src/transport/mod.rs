@@ -5,6 +5,7 @@ use balefire_channels::{Channel, Reply, Transport};
 use balefire_model::{Cause, DeliveryId, Incident, Outcome, Reason, text};
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod console;
 mod file;
@@ -76,11 +77,18 @@ pub(crate) enum OpenError {
 }
 
 /// Makes a channel's transport ready: reads certificate authorities, connects nothing. Must run inside the runtime.
+/// `timeout` is how long an attempt may take, where the configuration says other than the kind.
 ///
 /// # Errors
 /// [`OpenError`] for what only a change of the configuration or the machine can mend.
-pub(crate) fn open(name: &str, channel: Arc<dyn Channel>, terminal: Terminal) -> Result<Worker, OpenError> {
+pub(crate) fn open(
+    name: &str,
+    channel: Arc<dyn Channel>,
+    timeout: Option<Duration>,
+    terminal: Terminal,
+) -> Result<Worker, OpenError> {
     let limits = channel.limits();
+    let patience = timeout.unwrap_or(limits.attempt_timeout);
     let tls = |error| OpenError::Tls { channel: name.to_owned(), source: Box::new(error) };
     let line = match channel.transport() {
         Transport::Http(settings) => worker::Line::Http(http::Http::open(&settings, limits.in_flight).map_err(tls)?),
@@ -88,12 +96,12 @@ pub(crate) fn open(name: &str, channel: Arc<dyn Channel>, terminal: Terminal) ->
         Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),
         Transport::Console => {
-            let console = console::Console::open(terminal, limits.attempt_timeout)
+            let console = console::Console::open(terminal, patience)
                 .map_err(|source| OpenError::Console { channel: name.to_owned(), source })?;
             worker::Line::Console(console)
         }
     };
-    Ok(Worker::new(name, channel, line))
+    Ok(Worker::new(name, channel, patience, line))
 }
 
 /// No answer, for want of a network that works.

@@ -45,12 +45,14 @@ pub(super) enum Line {
 pub(crate) struct Worker {
     name: String,
     channel: Arc<dyn Channel>,
+    /// How long an attempt may take.
+    limit: Duration,
     line: Line,
 }
 
 impl Worker {
-    pub(super) fn new(name: &str, channel: Arc<dyn Channel>, line: Line) -> Worker {
-        Worker { name: name.to_owned(), channel, line }
+    pub(super) fn new(name: &str, channel: Arc<dyn Channel>, limit: Duration, line: Line) -> Worker {
+        Worker { name: name.to_owned(), channel, limit, line }
     }
 
     /// Works until `jobs` is closed and everything taken is reported, until `cancel` becomes true, or until nobody
@@ -68,7 +70,7 @@ impl Worker {
         R: From<Finished> + Send + 'static,
     {
         let limits = self.channel.limits();
-        let script = Script { name: self.name, channel: self.channel, limit: limits.attempt_timeout, now };
+        let script = Script { name: self.name, channel: self.channel, limit: self.limit, now };
         let mut tasks = JoinSet::new();
         let work = async {
             match self.line {
