@@ -1,9 +1,28 @@
-//! The only place that makes random ids.
+//! The only place that makes random ids and tokens.
 
 use balefire_model::IncidentId;
+use balefire_model::id::hex;
+use balefire_model::text::Secret;
 use uuid::Uuid;
 
 /// A new incident's id: version 7, so that ids sort by time of arrival.
 pub(crate) fn incident() -> IncidentId {
     IncidentId(Uuid::now_v7())
+}
+
+/// A key that no other request has.
+pub(crate) fn idempotency_key() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// The system gives no randomness.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no randomness")]
+pub(crate) struct NoRandomness;
+
+/// A fresh bearer token: 256 bits, with a prefix by which a scanner for leaked secrets finds it.
+pub(crate) fn token() -> Result<Secret, NoRandomness> {
+    let mut bits = [0; 32];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut bits).map_err(|_| NoRandomness)?;
+    Ok(Secret::new(format!("bf_{}", hex(&bits))))
 }

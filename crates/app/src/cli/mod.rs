@@ -1,8 +1,31 @@
 //! The command line: one file a command. Exit codes are the same for all of them and stand in the help.
 
+mod channels;
+mod check;
+mod client;
+mod describe;
+mod generate;
+mod history;
+mod incidents;
+mod journal;
+mod output;
+mod parts;
+mod place;
+mod rebuild;
+mod reload;
+mod routes;
+mod send;
 mod serve;
+mod table;
+mod token;
+mod why;
 
+pub(crate) use place::Place;
+
+use crate::config::Problems;
 use clap::{Parser, Subcommand};
+use client::ClientError;
+use output::{Output, OutputError};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +46,12 @@ pub(crate) enum Exit {
 }
 
 const EXIT_CODES: &str = "\
+Examples:
+  balefire serve                                         run with ./balefire.yaml, or with none at all
+  balefire send --title 'Disk full' --severity high      send an incident
+  balefire incidents list --since 2h --min-severity high
+  balefire why 01935f1c                                  the whole story of one incident
+
 Exit codes:
   0  done
   1  failed; standard error says why
@@ -50,6 +79,38 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the engine: take incidents in and deliver them
     Serve(serve::Serve),
+    /// Send incidents to a running server
+    Send(Box<send::Send>),
+    /// Look at incidents, take them on, close them
+    #[command(subcommand)]
+    Incidents(incidents::Incidents),
+    /// Tell the whole story of one incident: every step from arrival to each delivery
+    Why(why::Why),
+    /// Say what an incident would take, and why
+    #[command(subcommand)]
+    Routes(routes::Routes),
+    /// Look at channels and try them
+    #[command(subcommand)]
+    Channels(channels::Channels),
+    /// Check the configuration: every problem, and what in it can do nothing
+    Check(check::Check),
+    /// Bring a changed configuration into force without a restart
+    Reload(reload::Reload),
+    /// Look at the journal itself, also while a server writes it
+    #[command(subcommand)]
+    Journal(journal::Journal),
+    /// Build the view of the journal anew; no server may run
+    Rebuild(rebuild::Rebuild),
+    /// Make tokens for senders
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Print the completions of a shell
+    Completions(generate::Completions),
+    /// Print the manual page
+    Man(generate::Man),
+    /// Print the reference of the configuration or of the command line, as Markdown
+    #[command(hide = true)]
+    Reference(generate::Reference),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -57,8 +118,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            return match error.print() {
-                Ok(()) => ExitCode::from(code as u8),
+            return match error.print().map_err(OutputError::from) {
+                Ok(()) | Err(OutputError::Closed) => ExitCode::from(code as u8),
                 Err(_) => ExitCode::from(Exit::Failed as u8),
             };
         }
@@ -66,25 +127,107 @@ pub(crate) fn main() -> ExitCode {
     let place = Place { config: cli.config, data: cli.data };
     let exit = match cli.command {
         Command::Serve(command) => command.run(place),
+        other => run(other, &place),
     };
     ExitCode::from(exit as u8)
 }
 
-/// Which configuration and which data a command is about.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub config: Option<PathBuf>,
-    pub data: Option<PathBuf>,
+/// Runs a command that ends by itself.
+fn run(command: Command, place: &Place) -> Exit {
+    let mut output = Output::new();
+    let ran = command.run(place, &mut output);
+    let flushed = output.flush();
+    match ran.and_then(|exit| Ok(flushed.map(|()| exit)?)) {
+        Ok(exit) => exit,
+        // Whoever read our output has seen enough.
+        Err(failure) if matches!(failure.error.downcast_ref(), Some(OutputError::Closed)) => Exit::Done,
+        Err(failure) => fail(failure.exit, failure.error.as_ref()),
+    }
+}
+
+impl Command {
+    fn run(self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
+        match self {
+            Command::Serve(_) => unreachable!("`serve` has a runtime of its own"),
+            Command::Send(command) => command.run(place, output),
+            Command::Incidents(command) => command.run(place, output),
+            Command::Why(command) => command.run(place, output),
+            Command::Routes(command) => command.run(place, output),
+            Command::Channels(command) => command.run(place, output),
+            Command::Check(command) => command.run(place, output),
+            Command::Reload(command) => command.run(place, output),
+            Command::Journal(command) => command.run(place, output),
+            Command::Rebuild(command) => command.run(place, output),
+            Command::Token(command) => command.run(output),
+            Command::Completions(command) => command.run(output),
+            Command::Man(command) => command.run(output),
+            Command::Reference(command) => command.run(output),
+        }
+    }
+}
+
+/// Why a command did not do what it was told to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub exit: Exit,
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, error: anyhow::Error::msg(message.into()) }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let error = error.into();
+        let exit = if error.is::<Problems>() {
+            Exit::Usage
+        } else {
+            error.downcast_ref().map_or(Exit::Failed, ClientError::exit)
+        };
+        Failure { exit, error }
+    }
 }
 
 /// Tells a failure on standard error: one line, then its causes.
-#[expect(clippy::print_stderr, reason = "this is what standard error is for")]
 pub(crate) fn fail(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Exit {
-    eprintln!("balefire: {error}");
+    output::tell(&format!("balefire: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        output::tell(&format!("  because: {error}"));
         cause = error.source();
     }
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn walk(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Refused, Exit::NotFound] {
+            assert!(EXIT_CODES.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+        }
+    }
 }

@@ -142,6 +142,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         metrics: core.metrics.clone(),
         config: current.subscribe(),
         limits: Limits::default(),
+        allowances: Arc::default(),
     };
     App {
         reception,

@@ -14,3 +14,4 @@ pub(crate) use driver::Stopping;
 pub(crate) use durable::Durable;
 pub(crate) use mailbox::{Mailbox, Unavailable};
 pub(crate) use open::{Core, start};
+pub(crate) use viewer::catch_up;

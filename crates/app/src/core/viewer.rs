@@ -16,7 +16,8 @@ use std::time::Duration;
 /// How many records are applied in one transaction.
 const CHUNK: usize = 4096;
 
-/// How long to rest when there is nothing to do: long enough to gather, short enough not to be noticed.
+/// How long to rest after less than a chunk: long enough to gather (a transaction costs as much as many records), short
+/// enough not to be noticed.
 const REST: Duration = Duration::from_millis(20);
 
 /// How long to rest after a failure.
@@ -62,8 +63,9 @@ struct Follower {
     view: Option<View>,
 }
 
+/// Why the view does not follow the journal.
 #[derive(Debug, thiserror::Error)]
-enum FollowError {
+pub(crate) enum FollowError {
     #[error(transparent)]
     View(#[from] ViewError),
     #[error(transparent)]
@@ -83,7 +85,7 @@ impl Follower {
             let last_round = told_to_stop.load(Ordering::Acquire);
             match self.follow() {
                 Ok(0) if last_round => return,
-                Ok(0) => std::thread::sleep(REST),
+                Ok(count) if count < CHUNK && !last_round => std::thread::sleep(REST),
                 Ok(_) => {}
                 Err(error) => {
                     self.view = None;
@@ -112,6 +114,18 @@ impl Follower {
         }
         self.durable.set_view(view.position());
         Ok(chunk.len())
+    }
+}
+
+/// Applies everything that the journal has; `each` hears how far it is. For commands that work where no server runs.
+pub(crate) fn catch_up(view: &mut View, journal: &Reader, mut each: impl FnMut(Position)) -> Result<(), FollowError> {
+    loop {
+        let chunk = read_chunk(journal, view.position(), journal.position())?;
+        if chunk.is_empty() {
+            return Ok(view.sync()?);
+        }
+        view.apply(&chunk)?;
+        each(view.position());
     }
 }
 
