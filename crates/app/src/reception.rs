@@ -6,14 +6,16 @@ use crate::core::{Mailbox, Unavailable};
 use crate::metrics::Metrics;
 use crate::{clock, ids};
 use balefire_engine::admit::{Admission, DiskState, Load, admit};
-use balefire_engine::{Answer, Idempotency, Input, Submission};
+use balefire_engine::allowance::Allowance;
+use balefire_engine::{Answer, Idempotency, Input, Rate, Submission};
 use balefire_intake::formats::json::{Shape, decode};
 use balefire_intake::normalise::{Context, normalise};
 use balefire_intake::{BodyError, Draft, FieldError, ItemError, Limits};
 use balefire_model::record::InputRead;
 use balefire_model::{Incident, IncidentId, Severity};
 use serde::Serialize;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -95,6 +97,8 @@ pub(crate) enum Declined {
     Unavailable(#[from] Unavailable),
     #[error("{why}")]
     Overload { why: String, retry_after: Duration },
+    #[error("source {source_name} has used up its rate of {count} incidents in {per:?}")]
+    TooFast { source_name: String, count: u32, per: Duration, retry_after: Duration },
     #[error("this Idempotency-Key was used for another body; allowed: a new key for each new request")]
     KeyReused,
 }
@@ -106,6 +110,8 @@ pub(crate) struct Reception {
     pub metrics: Arc<Metrics>,
     pub config: watch::Receiver<Arc<Config>>,
     pub limits: Limits,
+    /// What each source with a rate has left; as many as there are tokens.
+    pub allowances: Arc<Mutex<HashMap<String, Allowance>>>,
 }
 
 impl Reception {
@@ -119,6 +125,7 @@ impl Reception {
         if incidents.is_empty() && parcel.read.is_none() {
             return Ok(Receipt { accepted: 0, refused: results.len(), results, repeated: false });
         }
+        self.charge(parcel.source, incidents.len())?;
         let submission = Submission { incidents, idempotency: parcel.idempotency, read: parcel.read, test_of: None };
         let (ids, repeated) = self.submit(submission, parcel.body.len()).await?;
         // A repeat's items got new ids just now; those of the first time count.
@@ -158,6 +165,26 @@ impl Reception {
                 Err(unavailable.into())
             }
         }
+    }
+
+    /// Counts incidents against their source's rate, if it has one.
+    fn charge(&self, source: &str, count: usize) -> Result<(), Declined> {
+        let config = self.config.borrow();
+        let tokens = config.http.as_ref().map(|http| http.tokens.as_slice()).unwrap_or_default();
+        let Some(rate) = tokens.iter().find(|token| token.name == source).and_then(|token| token.rate) else {
+            return Ok(());
+        };
+        let rate = Rate { count: rate.count, per: rate.per };
+        let now = clock::now();
+        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowance = allowances.entry(source.to_owned()).or_insert_with(|| Allowance::full(rate, now));
+        if allowance.rate() != rate {
+            *allowance = Allowance::full(rate, now);
+        }
+        allowance.take(now, count).map_err(|retry_after| {
+            self.metrics.refused("rate", count);
+            Declined::TooFast { source_name: source.to_owned(), count: rate.count, per: rate.per, retry_after }
+        })
     }
 
     fn weigh(&self, worst: Severity, count: usize) -> Result<(), Declined> {

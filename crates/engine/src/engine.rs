@@ -129,7 +129,7 @@ impl Engine {
                 effects.acts.push(Act::Answer(answer));
             }
             Input::AttemptEnded { delivery, attempt, outcome } => {
-                self.attempt_ended(now, delivery, attempt, outcome, &mut effects);
+                self.attempt_ended(now, (delivery, attempt), outcome, &mut effects);
             }
             Input::Change(change) => {
                 self.record(now, Record::StateChanged(change), &mut effects);
@@ -156,7 +156,7 @@ impl Engine {
 
     /// Takes note of a record that stands in the journal, in replay.
     pub fn apply(&mut self, at: Timestamp, record: &Record) {
-        self.state.apply(at, record, keep_rates(&self.settings));
+        self.state.apply(at, record);
     }
 
     /// Begins to work after replay: every attempt without an end may have reached the far side or not, so it is made
@@ -165,8 +165,8 @@ impl Engine {
     pub fn resume(&mut self, now: Timestamp, version: &str, settings: Arc<Settings>) -> Effects {
         let mut effects = Effects::default();
         self.record(now, Record::Started(Started { version: version.to_owned() }), &mut effects);
-        for (delivery, attempt) in self.state.under_way() {
-            self.attempt_ended(now, delivery, attempt, Outcome::Unknown, &mut effects);
+        for attempt in self.state.under_way() {
+            self.attempt_ended(now, attempt, Outcome::Unknown, &mut effects);
         }
         self.configure(now, settings, &mut effects);
         self.dispatch(now, &mut effects);
@@ -175,19 +175,18 @@ impl Engine {
 
     fn configure(&mut self, now: Timestamp, settings: Arc<Settings>, effects: &mut Effects) {
         self.settings = settings;
-        for name in self.settings.clone().channels.keys() {
-            self.state.channel(name);
-        }
         let channels = self.settings.channels.values().map(|c| (c.name.clone(), c.kind.clone())).collect();
         let digest = self.settings.digest.clone();
-        self.record(now, Record::Configured(Configured { digest, channels }), effects);
+        let kept = |policy: &ChannelPolicy| policy.rates.iter().map(|rate| rate.count).max();
+        let kept = |policy: &ChannelPolicy| kept(policy).map(|kept| (policy.name.clone(), kept));
+        let attempts_kept = self.settings.channels.values().filter_map(kept).collect();
+        self.record(now, Record::Configured(Configured { digest, channels, attempts_kept }), effects);
     }
 
     fn attempt_ended(
         &mut self,
         now: Timestamp,
-        delivery: DeliveryId,
-        attempt: u32,
+        (delivery, attempt): (DeliveryId, u32),
         outcome: Outcome,
         effects: &mut Effects,
     ) {
@@ -208,15 +207,7 @@ impl Engine {
     }
 
     pub(crate) fn record(&mut self, now: Timestamp, record: Record, effects: &mut Effects) {
-        self.state.apply(now, &record, keep_rates(&self.settings));
+        self.state.apply(now, &record);
         effects.records.push(record);
-    }
-}
-
-/// How many attempts of a channel have to be remembered for its rates.
-fn keep_rates(settings: &Settings) -> impl Fn(&str) -> usize {
-    |channel| {
-        let rates = settings.channels.get(channel).map(|policy| policy.rates.as_slice()).unwrap_or_default();
-        rates.iter().map(|rate| rate.count as usize).max().unwrap_or(0)
     }
 }

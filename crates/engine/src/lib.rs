@@ -2,6 +2,7 @@
 //! they are durable; the same inputs give the same effects. Knows no clock, no randomness, no disk and no network.
 
 pub mod admit;
+pub mod allowance;
 pub mod matcher;
 pub mod retry;
 pub mod route;

@@ -70,6 +70,8 @@ pub(crate) struct Queue {
     pub paused_until: Option<Timestamp>,
     /// When the last attempts were made, as far back as the rates reach.
     pub recent: VecDeque<Timestamp>,
+    /// How many attempts that is.
+    pub keep: usize,
 }
 
 impl Queue {
@@ -106,10 +108,10 @@ impl Queue {
         Some(due.max(self.opens_at(now, policy).unwrap_or(due)))
     }
 
-    /// Remembers an attempt for the rates. `keep` is the largest count of them.
-    pub(crate) fn attempted(&mut self, at: Timestamp, keep: usize) {
+    /// Remembers an attempt for the rates.
+    pub(crate) fn attempted(&mut self, at: Timestamp) {
         self.recent.push_back(at);
-        while self.recent.len() > keep {
+        while self.recent.len() > self.keep {
             self.recent.pop_front();
         }
     }

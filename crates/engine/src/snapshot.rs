@@ -28,6 +28,8 @@ struct StoredChannel {
     failures: u32,
     paused_until: Option<Timestamp>,
     recent: Vec<Timestamp>,
+    #[serde(default)]
+    keep: usize,
     pending: Vec<StoredPending>,
 }
 
@@ -93,6 +95,7 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
     queue.failures = stored.failures;
     queue.paused_until = stored.paused_until;
     queue.recent = stored.recent.into();
+    queue.keep = stored.keep;
     for p in stored.pending {
         let pending = Pending {
             incident: p.incident,
@@ -119,8 +122,10 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
 }
 
 impl State {
-    /// The stored form of everything that is known.
-    pub(crate) fn snapshot(&self) -> Box<RawValue> {
+    /// The stored form of everything that is known: the payload of a [`balefire_model::Record::Snapshot`] at this
+    /// position.
+    #[must_use]
+    pub fn snapshot(&self) -> Box<RawValue> {
         let mut channels: Vec<StoredChannel> = self
             .names
             .iter()
@@ -130,6 +135,7 @@ impl State {
                 failures: queue.failures,
                 paused_until: queue.paused_until,
                 recent: queue.recent.iter().copied().collect(),
+                keep: queue.keep,
                 pending: Vec::with_capacity(queue.len()),
             })
             .collect();

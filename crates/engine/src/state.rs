@@ -2,7 +2,7 @@
 
 use crate::queue::{Queue, Rank};
 use balefire_model::channel::Reason;
-use balefire_model::record::{AttemptEnded, AttemptStarted, InputRead, Next, Planned, Routed, Submitted};
+use balefire_model::record::{AttemptEnded, AttemptStarted, Configured, InputRead, Next, Planned, Routed, Submitted};
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -135,23 +135,30 @@ impl State {
     }
 
     /// Takes note of a record, which stands at the current position.
-    pub(crate) fn apply(&mut self, at: Timestamp, record: &Record, rates_keep: impl Fn(&str) -> usize) {
+    pub(crate) fn apply(&mut self, at: Timestamp, record: &Record) {
         self.position = self.position.plus(1);
         self.since_snapshot += 1;
         match record {
             Record::Routed(routed) => self.routed(at, routed),
-            Record::AttemptStarted(started) => {
-                let keep = rates_keep(&started.channel);
-                self.attempt_started(at, started, keep);
-            }
+            Record::AttemptStarted(started) => self.attempt_started(at, started),
             Record::AttemptEnded(ended) => self.attempt_ended(at, ended),
             Record::Submitted(submitted) => self.submitted(at, submitted),
             Record::InputRead(InputRead { input, file, offset }) => {
                 self.inputs.insert(input.clone(), (file.clone(), *offset));
             }
-            Record::Configured(configured) => self.digest.clone_from(&configured.digest),
+            Record::Configured(configured) => self.configured(configured),
             Record::Snapshot(_) => self.since_snapshot = 0,
             Record::Accepted(_) | Record::StateChanged(_) | Record::Started(_) | Record::Stopped(_) => {}
+        }
+    }
+
+    /// A channel that is not configured any more keeps its queue and its memory: it may come back.
+    fn configured(&mut self, configured: &Configured) {
+        self.digest.clone_from(&configured.digest);
+        for (name, _) in &configured.channels {
+            let keep = configured.attempts_kept.get(name).map_or(0, |keep| *keep as usize);
+            let channel = self.channel(name);
+            self.queue(channel).keep = keep;
         }
     }
 
@@ -178,7 +185,7 @@ impl State {
         }
     }
 
-    fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted, rates_keep: usize) {
+    fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {
         let Some(pending) = self.pending.get_mut(&started.delivery) else { return };
         let rank = pending.rank(started.delivery);
         let queue = &mut self.queues[pending.channel as usize];
@@ -188,7 +195,7 @@ impl State {
         }
         queue.in_flight += 1;
         queue.untried -= usize::from(pending.attempts == 0);
-        queue.attempted(at, rates_keep);
+        queue.attempted(at);
         pending.in_flight = true;
         pending.attempts = started.attempt;
     }

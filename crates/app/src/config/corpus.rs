@@ -109,7 +109,7 @@ fn what_was_set_is_what_is_resolved() {
     let config = load(&text).unwrap().config;
     let http = config.http.unwrap();
     assert_eq!((http.listen, http.body_bytes_max), ("[::]:80".parse().unwrap(), 1 << 20));
-    assert_eq!(http.tokens, [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin }]);
+    assert_eq!(http.tokens, [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin, rate: None }]);
     assert_eq!(config.socket, Socket { path: "/srv/b/balefire.sock".into(), mode: 0o600 });
     assert_eq!(config.severity_default, Severity::High);
     let kind = InputKind::Tail { path: "/x".into(), from: TailFrom::End };

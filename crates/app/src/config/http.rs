@@ -1,5 +1,6 @@
 //! The sections `http` and `socket`: where we listen, and who may send. Opens nothing.
 
+use super::channels::Rate;
 use super::named::{Named, read_named};
 use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +28,8 @@ pub(crate) struct Token {
     pub(crate) sha256: [u8; 32],
     /// What it may do.
     pub(crate) role: Role,
+    /// How many incidents it may send; without one, as many as are accepted.
+    pub(crate) rate: Option<Rate>,
 }
 
 /// What a token may do.
@@ -95,9 +98,9 @@ pub(crate) fn read_http(reader: &Reader<'_>) -> HttpSettings {
     };
     let tokens = read_named(reader, "tokens", doc, describe, |named| {
         let Named { key, reader } = named;
-        let (sha256, role) = read_token(&reader);
+        let (sha256, role, rate) = read_token(&reader);
         reader.finish();
-        Token { name: key.name.clone(), sha256, role }
+        Token { name: key.name.clone(), sha256, role, rate }
     });
     report_repeated(reader, &tokens);
     let body = reader.bytes("body_bytes_max", "The largest body of one request; larger ones are refused with 413.");
@@ -114,7 +117,7 @@ pub(crate) fn read_http(reader: &Reader<'_>) -> HttpSettings {
     HttpSettings { listen, tokens, body_bytes_max, tls }
 }
 
-fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role) {
+fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role, Option<Rate>) {
     let doc = "SHA-256 of the token; the token itself is never written down here.";
     // What was found is not shown: somebody may have put the token itself here.
     let text = |node: &Node| match &node.value {
@@ -128,7 +131,9 @@ fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role) {
     }
     let roles = [("send", Role::Send), ("admin", Role::Admin)];
     let role = reader.one_of("role", "What it may do: `send` incidents, or everything.", &roles);
-    (sha256.unwrap_or_default(), role.default_shown(Role::Send, "send"))
+    let doc = "How many incidents it may send, such as `500/s`; more are refused with 429. Unlimited if not set.";
+    let rate = reader.parsed("rate", doc, "a count and a time such as 500/s or 10000/h", Rate::parse).optional();
+    (sha256.unwrap_or_default(), role.default_shown(Role::Send, "send"), rate)
 }
 
 fn parse_sha256(text: &str) -> Option<[u8; 32]> {

@@ -70,6 +70,9 @@ fn declined(declined: Declined) -> Problem {
         Declined::Overload { retry_after, .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
         }
+        Declined::TooFast { retry_after, .. } => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
+        }
         Declined::KeyReused => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
     }
 }

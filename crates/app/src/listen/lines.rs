@@ -160,7 +160,7 @@ impl<'a> Lines<'a> {
             };
             let wait = match self.reception.take(parcel).await {
                 Ok(Receipt { results, .. }) => return results.into_iter().map(Answer::Item).collect(),
-                Err(Declined::Overload { retry_after, .. }) => retry_after,
+                Err(Declined::Overload { retry_after, .. } | Declined::TooFast { retry_after, .. }) => retry_after,
                 Err(Declined::Unavailable(why)) => why.retry_after,
                 Err(error) => return vec![Answer::Declined(error.to_string())],
             };

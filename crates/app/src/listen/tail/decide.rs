@@ -50,18 +50,41 @@ pub(super) fn fit(position: &Position, inode: Inode, size: u64, head: &[u8]) -> 
     if size < position.offset || !known.begins(head) { Fit::Emptied } else { Fit::Same }
 }
 
+/// A file's beginning, compared with what was read of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    Same,
+    /// Only in the half line after the last whole one.
+    HalfLineDiffers,
+    Differs,
+}
+
+impl Head {
+    /// `whole` bytes of `before` belong to whole lines.
+    pub(super) fn compare(before: &[u8], now: &[u8], whole: u64) -> Head {
+        let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(before.len());
+        match before {
+            before if before == now => Head::Same,
+            before if now.get(..whole) == Some(&before[..whole]) => Head::HalfLineDiffers,
+            _ => Head::Differs,
+        }
+    }
+}
+
 /// What is seen of the open file and of its path in one round.
 #[derive(Clone, Debug)]
 pub(super) struct Sight {
     pub inode: Inode,
     pub size: u64,
-    /// Whether it still begins with the bytes that it began with.
-    pub head_same: bool,
+    /// How much of what is remembered of its beginning is still as it was.
+    pub head: Head,
     /// The end of the last whole line.
     pub taken: u64,
     /// How far it was read; behind `taken` is half a line.
     pub read_to: u64,
     pub at_path: AtPath,
+    /// Whether there were more rotations since: other files come before the one at the path.
+    pub younger: bool,
 }
 
 /// Rounds since the path became another file's.
@@ -75,7 +98,7 @@ pub(super) struct Rotated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Read,
-    /// Half a line was taken back: read again after the last whole one.
+    /// Half a line was taken back or written anew: read again after the last whole one.
     Reread,
     /// What was read is gone.
     StartOver,
@@ -98,17 +121,17 @@ pub(super) fn step(sight: &Sight, rotated: &mut Rotated) -> Step {
             rotated.quiet = if grown { 0 } else { rotated.quiet.saturating_add(1) };
         }
     }
-    if !sight.head_same || sight.size < sight.taken {
+    if sight.head == Head::Differs || sight.size < sight.taken {
         return Step::StartOver;
     }
-    if sight.size < sight.read_to {
+    if sight.head == Head::HalfLineDiffers || sight.size < sight.read_to {
         return Step::Reread;
     }
     if grown {
         return Step::Read;
     }
     let Some(size) = next else { return Step::Wait };
-    let enough = if size == 0 { QUIET_ROUNDS_BEFORE_EMPTY } else { QUIET_ROUNDS };
+    let enough = if size == 0 && !sight.younger { QUIET_ROUNDS_BEFORE_EMPTY } else { QUIET_ROUNDS };
     if rotated.quiet >= enough || rotated.rounds >= ROTATED_ROUNDS_MAX { Step::MoveOn } else { Step::Wait }
 }
 
@@ -151,7 +174,7 @@ mod tests {
     const NEXT: Inode = Inode { device: 1, number: 8 };
 
     fn sight(size: u64, taken: u64, read_to: u64, at_path: AtPath) -> Sight {
-        Sight { inode: OURS, size, head_same: true, taken, read_to, at_path }
+        Sight { inode: OURS, size, head: Head::Same, taken, read_to, at_path, younger: false }
     }
 
     fn check(sight: &Sight, mut rotated: Rotated, expected: Step) {
@@ -173,8 +196,24 @@ mod tests {
         let here = AtPath::File { inode: OURS, size: 4 };
         check(&sight(4, 5, 8, here.clone()), Rotated::default(), Step::StartOver);
         check(&sight(6, 5, 8, here.clone()), Rotated::default(), Step::Reread);
-        let other_head = Sight { head_same: false, ..sight(100, 5, 8, here) };
+        let other_head = Sight { head: Head::Differs, ..sight(100, 5, 8, here) };
         check(&other_head, Rotated::default(), Step::StartOver);
+    }
+
+    #[test]
+    fn a_half_line_may_change_and_a_whole_one_may_not() {
+        let table = [
+            ("1\nhalf", "1\nhalf", Head::Same),
+            ("1\nhalf", "1\nh", Head::HalfLineDiffers),
+            ("1\nhalf", "1\nhole", Head::HalfLineDiffers),
+            ("1\nhalf", "2\nhalf", Head::Differs),
+            ("1\nhalf", "1", Head::Differs),
+        ];
+        for (before, now, expected) in table {
+            assert_eq!(Head::compare(before.as_bytes(), now.as_bytes(), 2), expected, "{before:?} {now:?}");
+        }
+        let here = AtPath::File { inode: OURS, size: 9 };
+        check(&Sight { head: Head::HalfLineDiffers, ..sight(9, 5, 8, here) }, Rotated::default(), Step::Reread);
     }
 
     #[test]
@@ -186,6 +225,8 @@ mod tests {
         check(&sight(8, 5, 8, next(3)), quiet(QUIET_ROUNDS - 1), Step::MoveOn);
         check(&sight(8, 5, 8, next(0)), quiet(QUIET_ROUNDS), Step::Wait);
         check(&sight(8, 5, 8, next(0)), quiet(QUIET_ROUNDS_BEFORE_EMPTY), Step::MoveOn);
+        let twice = Sight { younger: true, ..sight(8, 5, 8, next(0)) };
+        check(&twice, quiet(QUIET_ROUNDS), Step::MoveOn);
         check(&sight(8, 5, 8, next(3)), Rotated { rounds: ROTATED_ROUNDS_MAX, quiet: 0 }, Step::MoveOn);
     }
 

@@ -1,11 +1,11 @@
 //! The file system as the tail sees it: opens, reads, and finds rotated files again. Blocks, and decides nothing that is
 //! not in `decide`.
 
-use super::decide::{Age, AtPath, Fit, Position, Rotated, Sight, Step, fit, step, suffix};
+use super::decide::{Age, AtPath, Fit, Head, Position, QUIET_ROUNDS, Rotated, Sight, Step, fit, step, suffix};
 use super::identity::{HEAD_BYTES_MAX, Identity, Inode};
 use crate::config::TailFrom;
 use balefire_intake::lines::LineSplitter;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -113,13 +113,19 @@ impl Held {
     pub(super) fn look(&mut self, path: &Path, rotated: &mut Rotated, buffer: &mut [u8]) -> io::Result<Looked> {
         let at_path = at_path(path);
         let taken = self.splitter.line_start();
+        let waits = match at_path {
+            AtPath::File { inode, size: 0 } => inode != self.inode && rotated.quiet >= QUIET_ROUNDS,
+            _ => false,
+        };
+        let younger = waits && !self.younger(path)?.is_empty();
         let sight = Sight {
             inode: self.inode,
             size: self.file.metadata()?.len(),
-            head_same: self.first(self.head.len())? == self.head,
+            head: Head::compare(&self.head, &self.first(self.head.len())?, taken),
             taken,
             read_to: taken + self.splitter.partial_bytes(),
             at_path,
+            younger,
         };
         match step(&sight, rotated) {
             Step::Read => self.read(sight.read_to, buffer),
@@ -144,36 +150,43 @@ impl Held {
 
     /// The file that followed this one: a rotated one that is younger, or the one at the path.
     pub(super) fn successor(&self, path: &Path) -> io::Result<Held> {
+        match self.younger(path)?.first() {
+            Some(younger) => Held::open(younger, self.bytes_max),
+            None => Held::open(path, self.bytes_max),
+        }
+    }
+
+    /// The rotated files that came after this one, in their order; not the one at the path.
+    fn younger(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         let (folder, base) = place(path);
-        let born = born(&self.file.metadata()?);
-        let current = fs::metadata(path).map(|metadata| inode(&metadata))?;
+        let current = inode(&fs::metadata(path)?);
+        let since = born(&self.file.metadata()?);
         let mut own = None;
-        let mut younger: Vec<(Age, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(&folder)? {
+        let mut others = Vec::new();
+        for entry in listing(&folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(suffix) = name.to_str().and_then(|name| suffix(&base, name)) else { continue };
+            // A file may go between the listing and the look at it.
             let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
-            if !metadata.is_file() || inode(&metadata) == current {
-                continue;
-            }
-            let age = Age { born: self::born(&metadata), suffix };
-            if inode(&metadata) == self.inode {
-                own = Some(age);
-            } else if age.born >= born {
-                younger.push((age, entry.path()));
+            let age = Age { born: born(&metadata), suffix };
+            match inode(&metadata) {
+                inode if inode == self.inode => own = Some(age),
+                inode if inode != current && metadata.is_file() => others.push((age, entry.path())),
+                _ => {}
             }
         }
-        younger.retain(|(age, _)| own.as_ref().map_or(age.born > born, |own| age > own));
-        younger.sort();
-        for (_, path) in younger {
-            let held = Held::open(&path, self.bytes_max)?;
+        others.retain(|(age, _)| own.as_ref().map_or(age.born > since, |own| age > own));
+        others.sort();
+        let mut younger = Vec::with_capacity(others.len());
+        for (_, path) in others {
             // A copy of what was read is no successor.
-            if self.head.is_empty() || held.first(self.head.len())? != self.head {
-                return Ok(held);
+            let copy = !self.head.is_empty() && Held::open(&path, 0)?.first(self.head.len())? == self.head;
+            if !copy {
+                younger.push(path);
             }
         }
-        Held::open(path, self.bytes_max)
+        Ok(younger)
     }
 }
 
@@ -235,11 +248,7 @@ fn rotated(
     compressed: &mut Vec<String>,
 ) -> io::Result<Option<Held>> {
     let (folder, base) = place(path);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        entries => entries?,
-    };
-    for entry in entries {
+    for entry in listing(&folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -260,6 +269,15 @@ fn rotated(
     }
     compressed.sort();
     Ok(None)
+}
+
+/// What is in the folder; nothing where it is not there or may not be listed, which need not keep us from the file.
+fn listing(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => None,
+        entries => Some(entries?),
+    };
+    Ok(entries.into_iter().flatten())
 }
 
 /// The folder and the name of the file; of its target, where the path is a link.

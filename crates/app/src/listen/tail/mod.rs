@@ -199,7 +199,13 @@ where
                 self.see(&at_path);
                 return Ok(Progress::Idle);
             }
-            Found::Ready(held) => held,
+            Found::Ready(held) => {
+                if self.position.is_none() {
+                    // It may be rotated away before its first line is whole, and must be known again then.
+                    self.note(&held).await?;
+                }
+                held
+            }
             Found::AtEnd(held) => {
                 let offset = held.splitter.line_start();
                 tracing::info!(input, %file, offset, "reading begins after the last line");
@@ -314,12 +320,13 @@ where
         let mut handed = Handed { body, too_long, read };
         let mut told = false;
         loop {
-            let (why, wait) = match (self.take)(handed.clone()).await {
+            let declined = match (self.take)(handed.clone()).await {
                 Ok(receipt) => {
                     self.position = Some(position);
                     return Ok(receipt);
                 }
                 Err(Declined::Overload { why, retry_after }) => (why, retry_after),
+                Err(error @ Declined::TooFast { retry_after, .. }) => (error.to_string(), retry_after),
                 Err(Declined::Unavailable(why)) => (why.why, why.retry_after),
                 Err(Declined::Body(_) | Declined::KeyReused) if handed.body.is_empty() => {
                     return Err(Halt::Trouble("the position could not be recorded".to_owned()));
@@ -331,11 +338,18 @@ where
                     handed.body = Bytes::new();
                     continue;
                 }
+                Err(declined) => declined,
             };
             if !told {
+                let why = declined.to_string();
                 tracing::warn!(input = self.name, why = %one_line(&why), "lines wait because they were declined for now");
                 told = true;
             }
+            let wait = match declined {
+                Declined::Overload { retry_after, .. } => retry_after,
+                Declined::Unavailable(unavailable) => unavailable.retry_after,
+                _ => RETRY_MAX,
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait.min(RETRY_MAX)) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return Err(Halt::Stopped),

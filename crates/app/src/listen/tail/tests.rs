@@ -229,8 +229,10 @@ async fn half_a_line_that_is_taken_back_is_no_truncation() {
     scene.expect(&["1"]).await;
     fs::File::options().write(true).open(scene.path("a.log")).unwrap().set_len(3).unwrap();
     scene.rounds(3).await;
-    scene.append("a.log", "ole\n");
+    scene.append("a.log", "ole\nhalf");
     scene.expect(&["1", "hole"]).await;
+    fs::write(scene.path("a.log"), "1\nhole\nanother\n").unwrap();
+    scene.expect(&["1", "hole", "another"]).await;
 }
 
 #[tokio::test]
@@ -354,6 +356,8 @@ async fn play(events: &[Event]) -> Result<(), TestCaseError> {
     let mut scene = Scene::new(TailFrom::Start);
     let text = (0..2_000).map(|number| format!("line {number}\n")).collect();
     let mut writer = Writer { text, written: 0, files: 0 };
+    scene.append("a.log", "");
+    scene.rounds(1).await;
     for event in events {
         match event {
             Event::Write(bytes) => writer.write(&scene, "a.log", *bytes),
