@@ -67,7 +67,6 @@ impl Answer {
     ///
     /// # Panics
     /// If not, with the body.
-    #[must_use]
     pub fn expect(self, status: u16) -> Answer {
         assert_eq!(self.status, status, "{}", self.text());
         self
