@@ -38,6 +38,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// offset. The input's name is the source of its incidents.
 ///
 /// Safe to cancel at any time: what was not durable is read again the next time.
+#[expect(clippy::too_many_arguments, reason = "what the configuration, the journal and the run loop each know")]
 pub(crate) async fn follow(
     name: String,
     path: PathBuf,
@@ -325,9 +326,6 @@ where
                     self.position = Some(position);
                     return Ok(receipt);
                 }
-                Err(Declined::Overload { why, retry_after }) => (why, retry_after),
-                Err(error @ Declined::TooFast { retry_after, .. }) => (error.to_string(), retry_after),
-                Err(Declined::Unavailable(why)) => (why.why, why.retry_after),
                 Err(Declined::Body(_) | Declined::KeyReused) if handed.body.is_empty() => {
                     return Err(Halt::Trouble("the position could not be recorded".to_owned()));
                 }
@@ -346,7 +344,7 @@ where
                 told = true;
             }
             let wait = match declined {
-                Declined::Overload { retry_after, .. } => retry_after,
+                Declined::Overload { retry_after, .. } | Declined::TooFast { retry_after, .. } => retry_after,
                 Declined::Unavailable(unavailable) => unavailable.retry_after,
                 _ => RETRY_MAX,
             };
