@@ -256,7 +256,6 @@ impl Server {
     ///
     /// # Panics
     /// Where it is not accepted.
-    #[must_use]
     pub fn accept(&self, incident: &Value) -> String {
         self.send(incident).expect(202).ids().remove(0)
     }
