@@ -88,8 +88,8 @@ pub(crate) struct Test {
     /// The channel's name
     #[arg(value_name = "NAME")]
     name: String,
-    /// Wait for the result; this is so anyway
-    #[arg(long, conflicts_with = "no_wait")]
+    /// Wait for the result, as it does without --no-wait too
+    #[arg(long, hide = true, conflicts_with = "no_wait")]
     wait: bool,
     /// Do not wait for the result
     #[arg(long)]

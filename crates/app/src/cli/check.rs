@@ -129,7 +129,7 @@ fn in_a_sentence(config: &Config, findings: usize) -> String {
     let file = config.sources.first().map_or("built-in configuration".to_owned(), |file| file.display().to_string());
     let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     format!(
-        "{file}: good; {}, {} and then `{}`, {}",
+        "{file}: good; {}, {}, preset `{}`, {}",
         counted(config.channels.len(), "channel"),
         counted(config.routing.routes.len(), "route"),
         config.routing.preset.as_str(),

@@ -213,7 +213,8 @@ impl Client {
 
     /// Waits.
     pub(crate) fn rest(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        // Inside: a timer needs the runtime to be there when it is made.
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     async fn exchange(&self, question: &Question) -> Result<Reply, ClientError> {

@@ -83,10 +83,15 @@ fn command_line() -> String {
                     `--help`.\n"
         .to_owned();
     // The same width everywhere: the file must not depend on somebody's terminal.
-    let mut root = Cli::command().term_width(100);
+    let mut root = without_environment(Cli::command().term_width(100));
     root.build();
     push_help(&mut text, &mut root);
     text
+}
+
+/// Values of variables that are set where the reference is made do not belong into it.
+fn without_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(without_environment)
 }
 
 fn push_help(text: &mut String, command: &mut clap::Command) {

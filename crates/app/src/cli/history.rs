@@ -38,8 +38,8 @@ pub(crate) fn ask(place: &Place, reach: &Reach, question: &Ask<'_>) -> Result<St
     };
     let data = place.directory()?;
     if !Place::journal(&data).is_dir() {
-        let hint = format!("there is no journal in {} either", data.display());
-        return Err(Failure { exit: Exit::Unreachable, error: anyhow::Error::from(unreachable).context(hint) });
+        let message = format!("{unreachable} There is no journal in {} to look at, either", data.display());
+        return Err(Failure::new(Exit::Unreachable, message));
     }
     Disk::open(&data, unreachable)?.answer(question)
 }
@@ -51,8 +51,8 @@ impl Disk {
             Ok(opened) => opened,
             // A server is there after all; that its socket does not answer is what went wrong.
             Err(OpenError::Locked { holder, .. }) => {
-                let hint = format!("process {holder} uses {}, but", data.display());
-                return Err(Failure { exit: Exit::Unreachable, error: anyhow::Error::from(unreachable).context(hint) });
+                let message = format!("{unreachable} Process {holder} works in {}", data.display());
+                return Err(Failure::new(Exit::Unreachable, message));
             }
             Err(error) => return Err(error.into()),
         };

@@ -180,7 +180,7 @@ fn shown(found: &Value, screen: Screen) -> String {
     );
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {
-            shown.push_str(&format!("  {name:<14} {}\n", one_line(value)));
+            shown.push_str(&format!("  {name:<17} {}\n", one_line(value)));
         }
     };
     fact("id", &text(incident, "id"));
@@ -270,9 +270,13 @@ impl Change {
 
 /// A time, or how long ago.
 fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_seen_from(clock::now(), text)
+}
+
+fn moment_seen_from(now: Timestamp, text: &str) -> Result<Timestamp, String> {
     let age = balefire_model::settings::parse_duration(text);
     let moment = match age {
-        Some(age) => clock::now().checked_sub(age).ok(),
+        Some(age) => now.checked_sub(age).ok(),
         None => text.parse().ok(),
     };
     moment.ok_or_else(|| "allowed: a time such as 2026-11-22T03:00:00Z, or an age such as 15m, 2h or 7d".to_owned())
@@ -322,15 +326,15 @@ TIME                  SEVERITY  STATE  SOURCE  ID                               
         });
         let expected = "\
 CRITICAL  T
-  id             01935f1c-7c00-7000-8000-000000000001
-  state          acked
-  received       2026-11-22T03:00:00Z
-  source         http
-  cui_involved   yes
-  label          host=web-1
-  a\\nb           [1]
-  change         acked at 2026-11-22T03:01:00Z by ann: mine
-  delivery       hook: delivered, 2 attempts
+  id                01935f1c-7c00-7000-8000-000000000001
+  state             acked
+  received          2026-11-22T03:00:00Z
+  source            http
+  cui_involved      yes
+  label             host=web-1
+  a\\nb              [1]
+  change            acked at 2026-11-22T03:01:00Z by ann: mine
+  delivery          hook: delivered, 2 attempts
 
 one
 two\\u{1b}
@@ -340,9 +344,10 @@ two\\u{1b}
 
     #[test]
     fn an_age_is_a_time_before_now_and_other_words_are_refused() {
-        let now = clock::now();
-        let ago = now.duration_since(moment("2h").unwrap()).as_secs();
-        assert!((7200 - 5..=7200).contains(&ago), "{ago}");
-        assert!(moment("yesterday").unwrap_err().contains("2h"));
+        let now: Timestamp = "2026-11-22T03:00:00Z".parse().unwrap();
+        let then: Timestamp = "2026-11-22T01:00:00Z".parse().unwrap();
+        assert_eq!(moment_seen_from(now, "2h"), Ok(then));
+        assert_eq!(moment_seen_from(now, "2026-11-22T01:00:00Z"), Ok(then));
+        assert!(moment_seen_from(now, "yesterday").unwrap_err().contains("2h"));
     }
 }

@@ -69,7 +69,7 @@ impl Cat {
         let journal = open(place)?;
         let end = journal.stat().position;
         let upto = self.to.map_or(end, |to| Position(to.min(end.0)));
-        if self.from >= upto.0 && (self.from > end.0 || self.to.is_some_and(|to| to <= self.from)) {
+        if self.from > end.0 || self.to.is_some_and(|to| to <= self.from) {
             let message = format!("no record from {} on before {}; the journal ends before {end}", self.from, upto);
             return Err(Failure::new(Exit::NotFound, message));
         }

@@ -47,10 +47,10 @@ pub(crate) enum Exit {
 
 const EXIT_CODES: &str = "\
 Examples:
-  balefire serve                                         run with ./balefire.yaml, or with none at all
-  balefire send --title 'Disk full' --severity high      send an incident
-  balefire incidents list --since 2h --min-severity high
-  balefire why 01935f1c                                  the whole story of one incident
+  balefire serve                                      with ./balefire.yaml, or with none at all
+  balefire send --title 'Disk full' --severity high   send an incident
+  balefire incidents list --since 2h                  what has come in
+  balefire why 01935f1c                               the whole story of one incident
 
 Exit codes:
   0  done

@@ -52,8 +52,6 @@ pub(crate) struct Item {
 pub(crate) enum InputError {
     #[error("cannot be read")]
     Read(#[source] io::Error),
-    #[error("is empty; allowed: an object, a list of objects, or one object a line")]
-    Empty,
     #[error("is no JSON; allowed: an object, a list of objects, or one object a line")]
     Syntax(#[source] serde_json::Error),
     #[error("is no text in UTF-8 from byte {0} on")]
@@ -76,7 +74,8 @@ impl<E> From<InputError> for Ended<E> {
     }
 }
 
-/// Reads an input and passes on each part that is full, and the last one.
+/// Reads an input and passes on each part that is full, and the last one; none where it holds nothing: a scanner that
+/// found nothing has nothing to send.
 pub(crate) fn each_part<E>(mut input: impl Read, mut send: impl FnMut(Part) -> Result<(), E>) -> Result<(), Ended<E>> {
     let mut head = Vec::new();
     let is_lines = loop {
@@ -84,7 +83,7 @@ pub(crate) fn each_part<E>(mut input: impl Read, mut send: impl FnMut(Part) -> R
         let first = first_line(&head, count == 0);
         match first {
             Some(line) => break is_object(line) && count > 0 || is_object(line) && has_more_lines(&head),
-            None if count == 0 => return Err(InputError::Empty.into()),
+            None if count == 0 => return Ok(()),
             None if head.len() > LINE_BYTES_MAX => break false,
             None => {}
         }
@@ -200,9 +199,6 @@ fn document<E>(
             items.push(value);
         }
     }
-    if items.is_empty() {
-        return Err(InputError::Empty.into());
-    }
     let (mut body, mut packed) = (Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         body.push(if packed.is_empty() { b'[' } else { b',' });
@@ -289,9 +285,13 @@ mod tests {
     }
 
     #[test]
+    fn nothing_makes_no_part() {
+        assert_eq!(parts(b" \n "), Ok(Vec::new()));
+        assert_eq!(parts(b"[]"), Ok(Vec::new()));
+    }
+
+    #[test]
     fn what_cannot_be_sent_says_why() {
-        assert!(parts(b" \n ").unwrap_err().contains("empty"));
-        assert!(parts(b"[]").unwrap_err().contains("empty"));
         assert!(parts(b"{\"a\":").unwrap_err().contains("no JSON"));
         assert!(parts(b"[\"\xff\"]").unwrap_err().contains("byte 2"));
     }

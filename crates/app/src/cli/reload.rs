@@ -25,8 +25,8 @@ impl Reload {
             return Ok(Exit::Done);
         }
         for finding in answer["findings"].as_array().into_iter().flatten() {
-            let text = |name: &str| finding[name].as_str().unwrap_or_default();
-            output::tell(&one_line(&format!("finding: {}: {} [{}]", text("subject"), text("text"), text("code"))));
+            let text = finding.as_str().map_or_else(|| finding.to_string(), str::to_owned);
+            output::tell(&one_line(&format!("finding: {text}")));
         }
         output.line("reloaded")?;
         Ok(Exit::Done)

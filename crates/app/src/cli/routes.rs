@@ -120,10 +120,10 @@ fn told(incident: &Incident, steps: &[Step], channels: &[String], history_only: 
             Verdict::Matched { because, channels, goes_on } => {
                 let to = if channels.is_empty() { "no channel".to_owned() } else { channels.join(", ") };
                 let then = if *goes_on { "; goes on" } else { "" };
-                format!("matched  {}: {because} -> {to}{then}", step.route)
+                format!("matched    {}: {because} -> {to}{then}", step.route)
             }
-            Verdict::Missed { condition, found } => format!("missed   {}: {condition}, but {found}", step.route),
-            Verdict::Nothing { because } => format!("nothing  {}: {because}", step.route),
+            Verdict::Missed { condition, found } => format!("missed     {}: {condition}, but {found}", step.route),
+            Verdict::Nothing { because } => format!("nothing    {}: {because}", step.route),
             Verdict::NotAsked { taken_by } => format!("not asked  {}: {taken_by} took it", step.route),
         };
         told.push_str(&format!("  {}\n", one_line(&line)));
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn every_route_says_what_it_does_and_why() {
         let id: IncidentId = "01935f1c-7c00-7000-8000-000000000001".parse().unwrap();
-        let mut incident = crate::sample::test_incident(id, clock::now(), "x", "y");
+        let mut incident = crate::sample::test_incident(id, "2026-11-22T03:00:00Z".parse().unwrap(), "x", "y");
         incident.title = "T\n".to_owned();
         let step = |route: &str, verdict| Step { route: route.to_owned(), verdict };
         let steps = [
@@ -176,9 +176,9 @@ mod tests {
         ];
         let expected = "\
 INFO  T\\n
-  missed   a: host = \"x\", but host is missing
-  matched  b: severity is info -> c; goes on
-  matched  d: always -> no channel
+  missed     a: host = \"x\", but host is missing
+  matched    b: severity is info -> c; goes on
+  matched    d: always -> no channel
   not asked  plan: d took it
   goes to: c
 ";

@@ -88,7 +88,7 @@ impl Send {
         output::progress_ends();
         ran?;
         let Sender { client, sent, .. } = sender;
-        if sent.accepted + sent.refused > 1 {
+        if sent.accepted + sent.refused != 1 {
             output::tell(&format!("{} accepted, {} refused", sent.accepted, sent.refused));
         }
         output.flush()?;
@@ -103,7 +103,7 @@ impl Send {
     fn send_all(&self, sender: &mut Sender<'_>, output: &mut Output) -> Result<(), Failure> {
         if let Some(incident) = self.described.json() {
             let title = self.described.title.clone().unwrap_or_default();
-            let items = vec![Item { place: "it".to_owned(), title }];
+            let items = vec![Item { place: "the incident".to_owned(), title }];
             return sender.send(Part { content_type: parts::JSON, body: Bytes::from(incident), items }, "", output);
         }
         let stdin = PathBuf::from("-");
