@@ -206,17 +206,17 @@ impl Record {
     #[must_use]
     pub fn kind(&self) -> u16 {
         match self {
-            Record::Started(_) => 1,
-            Record::Submitted(_) => 2,
+            Record::Started(_) => kind::STARTED,
+            Record::Submitted(_) => kind::SUBMITTED,
             Record::Accepted(_) => kind::ACCEPTED,
-            Record::Routed(_) => 4,
-            Record::AttemptStarted(_) => 5,
-            Record::AttemptEnded(_) => 6,
-            Record::StateChanged(_) => 7,
-            Record::Configured(_) => 8,
-            Record::InputRead(_) => 9,
+            Record::Routed(_) => kind::ROUTED,
+            Record::AttemptStarted(_) => kind::ATTEMPT_STARTED,
+            Record::AttemptEnded(_) => kind::ATTEMPT_ENDED,
+            Record::StateChanged(_) => kind::STATE_CHANGED,
+            Record::Configured(_) => kind::CONFIGURED,
+            Record::InputRead(_) => kind::INPUT_READ,
             Record::Snapshot(_) => kind::SNAPSHOT,
-            Record::Stopped(_) => 11,
+            Record::Stopped(_) => kind::STOPPED,
         }
     }
 
@@ -246,17 +246,17 @@ impl Record {
     pub fn decode(entry: &Entry) -> Result<Record, DecodeError> {
         let bytes = &entry.payload;
         Ok(match entry.kind {
-            1 => Record::Started(parse("started", bytes)?),
-            2 => Record::Submitted(parse("submitted", bytes)?),
+            kind::STARTED => Record::Started(parse("started", bytes)?),
+            kind::SUBMITTED => Record::Submitted(parse("submitted", bytes)?),
             kind::ACCEPTED => Record::Accepted(Arc::new(parse("accepted", bytes)?)),
-            4 => Record::Routed(parse("routed", bytes)?),
-            5 => Record::AttemptStarted(parse("attempt_started", bytes)?),
-            6 => Record::AttemptEnded(parse("attempt_ended", bytes)?),
-            7 => Record::StateChanged(parse("state_changed", bytes)?),
-            8 => Record::Configured(parse("configured", bytes)?),
-            9 => Record::InputRead(parse("input_read", bytes)?),
+            kind::ROUTED => Record::Routed(parse("routed", bytes)?),
+            kind::ATTEMPT_STARTED => Record::AttemptStarted(parse("attempt_started", bytes)?),
+            kind::ATTEMPT_ENDED => Record::AttemptEnded(parse("attempt_ended", bytes)?),
+            kind::STATE_CHANGED => Record::StateChanged(parse("state_changed", bytes)?),
+            kind::CONFIGURED => Record::Configured(parse("configured", bytes)?),
+            kind::INPUT_READ => Record::InputRead(parse("input_read", bytes)?),
             kind::SNAPSHOT => Record::Snapshot(parse("snapshot", bytes)?),
-            11 => Record::Stopped(parse("stopped", bytes)?),
+            kind::STOPPED => Record::Stopped(parse("stopped", bytes)?),
             other => return Err(DecodeError::Kind(other)),
         })
     }
@@ -264,26 +264,44 @@ impl Record {
 
 /// Kinds that a reader may want to know without decoding.
 pub mod kind {
+    /// [`super::Record::Started`].
+    pub const STARTED: u16 = 1;
+    /// [`super::Record::Submitted`].
+    pub const SUBMITTED: u16 = 2;
     /// [`super::Record::Accepted`].
     pub const ACCEPTED: u16 = 3;
+    /// [`super::Record::Routed`].
+    pub const ROUTED: u16 = 4;
+    /// [`super::Record::AttemptStarted`].
+    pub const ATTEMPT_STARTED: u16 = 5;
+    /// [`super::Record::AttemptEnded`].
+    pub const ATTEMPT_ENDED: u16 = 6;
+    /// [`super::Record::StateChanged`].
+    pub const STATE_CHANGED: u16 = 7;
+    /// [`super::Record::Configured`].
+    pub const CONFIGURED: u16 = 8;
+    /// [`super::Record::InputRead`].
+    pub const INPUT_READ: u16 = 9;
     /// [`super::Record::Snapshot`].
     pub const SNAPSHOT: u16 = 10;
+    /// [`super::Record::Stopped`].
+    pub const STOPPED: u16 = 11;
 
     /// The kind's name as `balefire journal cat` prints it.
     #[must_use]
     pub fn name(kind: u16) -> &'static str {
         match kind {
-            1 => "started",
-            2 => "submitted",
+            STARTED => "started",
+            SUBMITTED => "submitted",
             ACCEPTED => "accepted",
-            4 => "routed",
-            5 => "attempt_started",
-            6 => "attempt_ended",
-            7 => "state_changed",
-            8 => "configured",
-            9 => "input_read",
+            ROUTED => "routed",
+            ATTEMPT_STARTED => "attempt_started",
+            ATTEMPT_ENDED => "attempt_ended",
+            STATE_CHANGED => "state_changed",
+            CONFIGURED => "configured",
+            INPUT_READ => "input_read",
             SNAPSHOT => "snapshot",
-            11 => "stopped",
+            STOPPED => "stopped",
             _ => "unknown",
         }
     }

@@ -75,9 +75,19 @@ impl Serialize for Severity {
 
 impl<'de> Deserialize<'de> for Severity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Severity::parse(&word)
-            .ok_or_else(|| serde::de::Error::custom(format!("severity {word:?} is not one of {}", Severity::ALLOWED)))
+        struct Word;
+        impl serde::de::Visitor<'_> for Word {
+            type Value = Severity;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Severity, E> {
+                let unknown = || E::custom(format!("severity {word:?} is not one of {}", Severity::ALLOWED));
+                Severity::parse(word).ok_or_else(unknown)
+            }
+        }
+        // A visitor, because a `Cow` would be allocated for each of the journal's records.
+        deserializer.deserialize_str(Word)
     }
 }
 
