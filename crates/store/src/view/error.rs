@@ -1,6 +1,7 @@
 //! What can be wrong with the view, by what the caller does about it. None of it concerns what was accepted: that is in
 //! the journal.
 
+use balefire_model::record::DecodeError;
 use balefire_model::{IncidentId, Position};
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,15 @@ pub enum ViewError {
         expected: Position,
         /// The record that came.
         found: Position,
+    },
+    /// A record is not what this version knows; nothing of the call was applied, and the view stays before it.
+    #[error("record {position} cannot be read for the view")]
+    Unreadable {
+        /// Where it stands in the journal.
+        position: Position,
+        /// What did not fit.
+        #[source]
+        source: DecodeError,
     },
     /// A text is no beginning of an incident's id.
     #[error(

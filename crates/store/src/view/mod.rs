@@ -17,6 +17,7 @@
 mod database;
 mod day;
 mod error;
+mod extract;
 mod query;
 mod read;
 mod summary;

@@ -3,9 +3,10 @@
 use super::database::{DAY_SCHEMA, Database, POSITION_SCHEMA};
 use super::day::{Day, POSITION_FILE, days_in, unlink};
 use super::error::ViewError;
+use super::extract::{Extract, Matter};
 use super::query::{TITLE_BYTES_MAX, severity_number, state_number};
 use balefire_model::incident::State;
-use balefire_model::{IncidentId, Position, Record, text};
+use balefire_model::{Position, Stored, text};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -20,9 +21,6 @@ const OPEN_DAYS_MAX: usize = 4;
 
 const SYNC_DAY: &str = "UPDATE applied SET syncs = syncs + 1";
 const SYNC_POSITION: &str = "UPDATE applied SET position = ?1, durable = ?1, syncs = syncs + 1";
-
-/// A record with its place and time, as the journal has it.
-type Placed = (Position, Timestamp, Record);
 
 /// The view, open for writing. One at a time: the caller holds the lock of the data directory.
 #[derive(Debug)]
@@ -92,19 +90,21 @@ impl View {
     /// Records about an incident whose day has no file any more (retention) are skipped.
     ///
     /// # Errors
-    /// [`ViewError::Gap`] where records are missing: nothing was applied. After any other error, give the same records
-    /// again: what was applied of them is skipped then.
-    pub fn apply(&mut self, records: &[Placed]) -> Result<(), ViewError> {
+    /// [`ViewError::Gap`] where records are missing, [`ViewError::Unreadable`] where one has an unknown kind or not its
+    /// fields: nothing was applied. After any other error, give the same records again: what was applied of them is
+    /// skipped then.
+    pub fn apply(&mut self, records: &[Stored]) -> Result<(), ViewError> {
         let records = self.unapplied(records)?;
-        let Some((last, ..)) = records.last() else { return Ok(()) };
-        let end = last.plus(1);
-        for (day, records) in by_day(records) {
-            let creates = records.iter().any(|(_, _, record)| matches!(record, Record::Accepted(_)));
+        let Some(last) = records.last() else { return Ok(()) };
+        let end = last.position.plus(1);
+        let records = records.iter().map(Extract::of).collect::<Result<Vec<_>, _>>()?;
+        for (day, records) in by_day(&records) {
+            let creates = records.iter().any(|record| matches!(record.matter, Matter::Accepted(_)));
             if let Some(open) = self.day(day, creates)? {
                 open.apply(&records, end)?;
             }
         }
-        self.write_position(records, end)?;
+        self.write_position(&records, end)?;
         self.applied = end;
         if end.0 - self.durable.0 >= DURABLE_EVERY {
             self.sync()?;
@@ -148,18 +148,19 @@ impl View {
         Ok(removed)
     }
 
-    fn unapplied<'a>(&self, records: &'a [Placed]) -> Result<&'a [Placed], ViewError> {
+    fn unapplied<'a>(&self, records: &'a [Stored]) -> Result<&'a [Stored], ViewError> {
         let mut expected = match records.first() {
-            Some((first, ..)) if self.applied == Position(0) || *first < self.applied => *first,
+            Some(first) if self.applied == Position(0) || first.position < self.applied => first.position,
             _ => self.applied,
         };
-        for (found, ..) in records {
-            if *found != expected {
-                return Err(ViewError::Gap { expected, found: *found });
+        for record in records {
+            let found = record.position;
+            if found != expected {
+                return Err(ViewError::Gap { expected, found });
             }
             expected = expected.plus(1);
         }
-        let applied = records.partition_point(|(position, ..)| *position < self.applied);
+        let applied = records.partition_point(|record| record.position < self.applied);
         Ok(&records[applied..])
     }
 
@@ -192,20 +193,18 @@ impl View {
         Ok(&mut self.position_file)
     }
 
-    fn write_position(&mut self, records: &[Placed], end: Position) -> Result<(), ViewError> {
+    fn write_position(&mut self, records: &[Extract<'_>], end: Position) -> Result<(), ViewError> {
         let file = self.position_file()?;
         let fail = |source| ViewError::of(&file.path, source);
         let transaction = file.connection.unchecked_transaction().map_err(fail)?;
-        for (position, at, record) in records {
-            if matches!(record, Record::Started(_) | Record::Configured(_) | Record::Stopped(_)) {
-                let entry = record.encode(*at);
-                transaction
-                    .prepare_cached("INSERT OR IGNORE INTO engine VALUES (?1, ?2, ?3, ?4)")
-                    .and_then(|mut insert| {
-                        insert.execute(params![number_of(*position), at.as_microsecond(), entry.kind, entry.payload])
-                    })
-                    .map_err(fail)?;
-            }
+        for record in records.iter().filter(|record| matches!(record.matter, Matter::Engine)) {
+            let seq = number_of(record.position);
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO engine VALUES (?1, ?2, ?3, ?4)")
+                .and_then(|mut insert| {
+                    insert.execute(params![seq, record.at.as_microsecond(), record.kind, record.payload])
+                })
+                .map_err(fail)?;
         }
         transaction.execute("UPDATE applied SET position = ?1", [number_of(end)]).map_err(fail)?;
         transaction.commit().map_err(fail)
@@ -225,8 +224,8 @@ impl OpenDay {
     }
 
     /// Writes those records that the file does not have, and that all up to `end` were applied, in one transaction.
-    fn apply(&mut self, records: &[&Placed], end: Position) -> Result<(), ViewError> {
-        let missing = records.partition_point(|(position, ..)| *position < self.position);
+    fn apply(&mut self, records: &[&Extract<'_>], end: Position) -> Result<(), ViewError> {
+        let missing = records.partition_point(|record| record.position < self.position);
         if missing == records.len() {
             return Ok(());
         }
@@ -249,17 +248,17 @@ impl OpenDay {
     }
 }
 
-fn write_records(connection: &Connection, records: &[&Placed]) -> rusqlite::Result<()> {
+fn write_records(connection: &Connection, records: &[&Extract<'_>]) -> rusqlite::Result<()> {
     // Ids are unique; should one come twice, its first record stands, and the view goes on.
     let mut incident =
         connection.prepare_cached("INSERT OR IGNORE INTO incidents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut body = connection.prepare_cached("INSERT OR IGNORE INTO bodies VALUES (?1, ?2, ?3)")?;
     let mut story = connection.prepare_cached("INSERT OR IGNORE INTO story VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut state = connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1")?;
-    for (position, at, record) in records {
-        let Some(id) = incident_of(record) else { continue };
-        let (id, seq, entry) = (id.0.as_bytes(), number_of(*position), record.encode(*at));
-        if let Record::Accepted(accepted) = record {
+    for record in records {
+        let Some(id) = record.incident() else { continue };
+        let (id, seq, at) = (id.0.as_bytes(), number_of(record.position), record.at.as_microsecond());
+        if let Matter::Accepted(accepted) = &record.matter {
             incident.execute(params![
                 id,
                 seq,
@@ -271,42 +270,26 @@ fn write_records(connection: &Connection, records: &[&Placed]) -> rusqlite::Resu
                 text::cut(&accepted.detected_by, TITLE_BYTES_MAX),
                 text::cut(&accepted.title, TITLE_BYTES_MAX),
             ])?;
-            body.execute(params![seq, at.as_microsecond(), entry.payload])?;
+            body.execute(params![seq, at, record.payload])?;
             continue;
         }
-        if let Record::StateChanged(change) = record {
+        if let Matter::Changed(change) = &record.matter {
             state.execute(params![id, state_number(change.state)])?;
         }
-        story.execute(params![id, seq, at.as_microsecond(), entry.kind, entry.payload])?;
+        story.execute(params![id, seq, at, record.kind, record.payload])?;
     }
     Ok(())
 }
 
 /// The records that concern an incident, by its day, in their order.
-fn by_day(records: &[Placed]) -> BTreeMap<Day, Vec<&Placed>> {
-    let mut days: BTreeMap<Day, Vec<&Placed>> = BTreeMap::new();
-    for placed in records {
-        if let Some(id) = incident_of(&placed.2) {
-            days.entry(Day::of(id)).or_default().push(placed);
+fn by_day<'a, 'p>(records: &'a [Extract<'p>]) -> BTreeMap<Day, Vec<&'a Extract<'p>>> {
+    let mut days: BTreeMap<Day, Vec<&Extract<'_>>> = BTreeMap::new();
+    for record in records {
+        if let Some(id) = record.incident() {
+            days.entry(Day::of(id)).or_default().push(record);
         }
     }
     days
-}
-
-fn incident_of(record: &Record) -> Option<IncidentId> {
-    match record {
-        Record::Accepted(incident) => Some(incident.id),
-        Record::Routed(routed) => Some(routed.incident),
-        Record::AttemptStarted(attempt) => Some(attempt.incident),
-        Record::AttemptEnded(attempt) => Some(attempt.incident),
-        Record::StateChanged(change) => Some(change.incident),
-        Record::Started(_)
-        | Record::Submitted(_)
-        | Record::Configured(_)
-        | Record::InputRead(_)
-        | Record::Snapshot(_)
-        | Record::Stopped(_) => None,
-    }
 }
 
 pub(crate) fn number_of(position: Position) -> i64 {

@@ -1,6 +1,6 @@
 //! Each record counts once, in whatever pieces it comes and whatever stops the view in between.
 
-use crate::made::{self, DAY_MS, MIDNIGHT_MS, contents, journal, placed, view_of};
+use crate::made::{self, DAY_MS, MIDNIGHT_MS, contents, journal, placed, stored, view_of};
 use balefire_model::record::{Configured, Stopped};
 use balefire_model::{Position, Record, State};
 use balefire_store::view::{Query, View, ViewError, ViewReader};
@@ -35,7 +35,7 @@ proptest! {
             let at = view.position().0 as usize;
             // Some records before the position, as after a restart that resumes too early.
             let piece = at.saturating_sub(overlap)..(at + count).min(records.len());
-            view.apply(&records[piece]).unwrap();
+            view.apply(&stored(&records[piece])).unwrap();
             if syncs {
                 view.sync().unwrap();
             }
@@ -53,16 +53,16 @@ fn a_start_resumes_at_what_was_synced_and_applies_nothing_twice() {
     let records = four_days();
     let dir = tempfile::tempdir().unwrap();
     let mut view = View::open(dir.path()).unwrap();
-    view.apply(&records[..60]).unwrap();
+    view.apply(&stored(&records[..60])).unwrap();
     view.sync().unwrap();
-    view.apply(&records[60..100]).unwrap();
+    view.apply(&stored(&records[60..100])).unwrap();
     assert_eq!(view.position(), Position(100));
     drop(view);
 
     let mut view = View::open(dir.path()).unwrap();
     assert_eq!(view.position(), Position(60));
     assert_eq!(ViewReader::open(dir.path()).unwrap().position().unwrap(), Position(100), "readers see it all the same");
-    view.apply(&records[60..]).unwrap();
+    view.apply(&stored(&records[60..])).unwrap();
     assert_eq!(contents(dir.path()), contents(view_of(&records).0.path()));
 }
 
@@ -93,7 +93,7 @@ fn a_crash_between_the_commits_of_two_days_loses_and_repeats_nothing() {
         }
         let mut view = View::open(dir.path()).unwrap();
         assert_eq!(view.position(), Position(70));
-        view.apply(&records[70..]).unwrap();
+        view.apply(&stored(&records[70..])).unwrap();
         assert_eq!(contents(dir.path()), contents(after.path()), "days {committed:b} were committed");
     }
 }
@@ -108,11 +108,11 @@ proptest! {
         let records = four_days();
         let dir = tempfile::tempdir().unwrap();
         let mut view = View::open(dir.path()).unwrap();
-        view.apply(&records[..synced]).unwrap();
+        view.apply(&stored(&records[..synced])).unwrap();
         view.sync().unwrap();
         let sizes = wal_sizes(dir.path());
         for record in &records[synced..(synced + committed).min(records.len())] {
-            view.apply(std::slice::from_ref(record)).unwrap();
+            view.apply(&stored(std::slice::from_ref(record))).unwrap();
         }
 
         // The files as they are while the writer has them open, and of each WAL any length that was not synced away.
@@ -131,7 +131,7 @@ proptest! {
         }
         let mut view = View::open(after.path()).unwrap();
         prop_assert_eq!(view.position(), Position(synced as u64));
-        view.apply(&records[synced..]).unwrap();
+        view.apply(&stored(&records[synced..])).unwrap();
         prop_assert_eq!(contents(after.path()), contents(view_of(&records).0.path()));
     }
 }
@@ -154,7 +154,7 @@ fn a_lost_position_means_from_the_beginning_and_nothing_twice() {
     std::fs::remove_file(dir.path().join("position.sqlite")).unwrap();
     let mut view = View::open(dir.path()).unwrap();
     assert_eq!(view.position(), Position(0));
-    view.apply(&records).unwrap();
+    view.apply(&stored(&records)).unwrap();
     assert_eq!(contents(dir.path()), whole);
 }
 
@@ -163,10 +163,10 @@ fn missing_records_are_an_error_and_change_nothing() {
     let records = four_days();
     let (dir, mut view) = view_of(&records[..10]);
     let before = contents(dir.path());
-    let error = view.apply(&records[11..20]).unwrap_err();
+    let error = view.apply(&stored(&records[11..20])).unwrap_err();
     assert!(matches!(error, ViewError::Gap { expected: Position(10), found: Position(11) }), "{error}");
     let hole: Vec<_> = records[8..12].iter().chain(&records[13..15]).cloned().collect();
-    let error = view.apply(&hole).unwrap_err();
+    let error = view.apply(&stored(&hole)).unwrap_err();
     assert_eq!(error.to_string(), "view is at position 12 and was given record 13: the records between are missing");
     assert_eq!(contents(dir.path()), before);
 }
@@ -191,7 +191,7 @@ fn a_wiped_view_is_empty_and_is_built_again_to_the_same() {
     assert_eq!(left, ["notes.txt"]);
     let mut view = View::open(dir.path()).unwrap();
     assert_eq!(view.position(), Position(0));
-    view.apply(&records).unwrap();
+    view.apply(&stored(&records)).unwrap();
     assert_eq!(contents(dir.path()), whole);
 }
 
@@ -205,7 +205,7 @@ fn records_of_many_days_in_turns_need_few_open_files() {
     let dir = tempfile::tempdir().unwrap();
     let mut view = View::open(dir.path()).unwrap();
     for record in &records {
-        view.apply(std::slice::from_ref(record)).unwrap();
+        view.apply(&stored(std::slice::from_ref(record))).unwrap();
     }
     let open = std::fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -245,11 +245,11 @@ fn retention_removes_whole_days_and_no_restart_brings_them_back() {
 
     // Somebody acknowledges what is gone: no file comes back for it.
     let late = (Position(records.len() as u64), records[0].1, made::changed(made::id(MIDNIGHT_MS, 0), State::Acked));
-    view.apply(&[late]).unwrap();
+    view.apply(&stored(&[late])).unwrap();
     drop(view);
     let mut view = View::open(dir.path()).unwrap();
     let resumed = view.position().0 as usize;
-    view.apply(&records[resumed.min(records.len())..]).unwrap();
+    view.apply(&stored(&records[resumed.min(records.len())..])).unwrap();
     assert_eq!(made::all(&reader, &Query::default()), left);
     assert_eq!(reader.incident(made::id(MIDNIGHT_MS, 0)).unwrap().map(|view| view.row), None);
 }

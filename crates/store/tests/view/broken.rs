@@ -1,6 +1,7 @@
 //! What somebody or something does to the files: each time a clear error or a view that goes on, never a wrong answer.
 
-use crate::made::{self, DAY_MS, MIDNIGHT_MS, contents, journal, view_of};
+use crate::made::{self, DAY_MS, MIDNIGHT_MS, contents, journal, stored, view_of};
+use balefire_model::record::kind;
 use balefire_model::{Position, State};
 use balefire_store::view::{Query, View, ViewError, ViewReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -29,7 +30,7 @@ fn another_schema_is_refused_with_the_way_out() {
             let bytes = std::fs::read(dir.path().join(file)).unwrap();
             let reader = ViewReader::open(dir.path()).unwrap();
             let errors = [
-                View::open(dir.path()).and_then(|mut view| view.apply(&records)).unwrap_err(),
+                View::open(dir.path()).and_then(|mut view| view.apply(&stored(&records))).unwrap_err(),
                 reader.list(&Query::default()).and_then(|_| reader.position()).unwrap_err(),
             ];
             for error in errors {
@@ -38,7 +39,7 @@ fn another_schema_is_refused_with_the_way_out() {
             }
             assert_eq!(std::fs::read(dir.path().join(file)).unwrap(), bytes, "it was left as it was");
             View::wipe(dir.path()).unwrap();
-            View::open(dir.path()).unwrap().apply(&records).unwrap();
+            View::open(dir.path()).unwrap().apply(&stored(&records)).unwrap();
             assert_eq!(contents(dir.path()), contents(view_of(&records).0.path()));
         }
     }
@@ -54,7 +55,7 @@ fn a_file_that_is_no_database_asks_for_a_rebuild() {
             .unwrap();
         let reader = ViewReader::open(dir.path()).unwrap();
         let errors = [
-            View::open(dir.path()).and_then(|mut view| view.apply(&records)).unwrap_err(),
+            View::open(dir.path()).and_then(|mut view| view.apply(&stored(&records))).unwrap_err(),
             reader.list(&Query::default()).and_then(|_| reader.position()).unwrap_err(),
         ];
         for error in errors {
@@ -102,11 +103,11 @@ fn a_day_that_was_deleted_under_the_writer_is_begun_anew_by_its_next_incident() 
 
     let next = Position(records.len() as u64);
     let late = (next, records[0].1, made::changed(made::id(MIDNIGHT_MS, 0), State::Acked));
-    view.apply(&[late]).unwrap();
+    view.apply(&stored(&[late])).unwrap();
     assert!(!dir.path().join(DAY).exists(), "a word about an incident that is gone makes no file");
 
     let new = std::sync::Arc::new(made::incident(MIDNIGHT_MS + 7, 500));
-    view.apply(&[(next.plus(1), records[0].1, balefire_model::Record::Accepted(new))]).unwrap();
+    view.apply(&stored(&[(next.plus(1), records[0].1, balefire_model::Record::Accepted(new))])).unwrap();
     view.sync().unwrap();
     assert_eq!(made::all(&reader, &Query::default()).len(), 9);
     assert!(reader.incident(made::id(MIDNIGHT_MS + 7, 500)).unwrap().is_some());
@@ -119,7 +120,7 @@ fn a_deleted_position_is_written_again() {
     for suffix in ["", "-wal", "-shm"] {
         std::fs::remove_file(dir.path().join(format!("position.sqlite{suffix}"))).unwrap();
     }
-    view.apply(&records[10..]).unwrap();
+    view.apply(&stored(&records[10..])).unwrap();
     view.sync().unwrap();
     drop(view);
     assert_eq!(View::open(dir.path()).unwrap().position(), Position(records.len() as u64));
@@ -133,12 +134,12 @@ fn a_failed_call_is_made_good_by_the_same_call() {
     // The third of four days cannot be made: a directory has its name.
     let third = dir.path().join("2026-11-24.sqlite");
     std::fs::create_dir(&third).unwrap();
-    let error = view.apply(&records).unwrap_err();
+    let error = view.apply(&stored(&records)).unwrap_err();
     assert!(matches!(error, ViewError::Denied { .. }), "{error:?}");
     assert!(error.to_string().contains("2026-11-24.sqlite"), "{error}");
     assert_eq!(view.position(), Position(0));
     std::fs::remove_dir(&third).unwrap();
-    view.apply(&records).unwrap();
+    view.apply(&stored(&records)).unwrap();
     assert_eq!(contents(dir.path()), contents(view_of(&records).0.path()));
 }
 
@@ -155,12 +156,12 @@ fn a_transaction_that_fails_leaves_nothing_of_itself() {
         &format!("CREATE TRIGGER stop BEFORE INSERT ON incidents {at_title} BEGIN SELECT RAISE(ABORT, 'stop'); END"),
     );
     let mut view = View::open(dir.path()).unwrap();
-    let error = view.apply(&records[20..]).unwrap_err();
+    let error = view.apply(&stored(&records[20..])).unwrap_err();
     assert!(matches!(error, ViewError::Failed { .. }), "{error:?}");
     assert_eq!(view.position(), Position(20));
     assert_eq!(contents(dir.path()), before);
     sql(&dir.path().join(DAY), "DROP TRIGGER stop");
-    view.apply(&records[20..]).unwrap();
+    view.apply(&stored(&records[20..])).unwrap();
     assert_eq!(contents(dir.path()), contents(view_of(&records).0.path()));
 }
 
@@ -171,7 +172,7 @@ fn a_read_only_directory_can_be_read_and_says_that_it_cannot_be_written() {
     // A name that means something in a URI.
     let place = dir.path().join("view?mode=rw#100%41");
     let mut view = View::open(&place).unwrap();
-    view.apply(&records[..20]).unwrap();
+    view.apply(&stored(&records[..20])).unwrap();
     drop(view);
     let before = contents(&place);
     let files: Vec<_> = place.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -182,7 +183,7 @@ fn a_read_only_directory_can_be_read_and_says_that_it_cannot_be_written() {
     assert_eq!(contents(&place), before);
     // Permissions do not hold root back.
     if place.metadata().unwrap().uid() != 0 {
-        let error = View::open(&place).and_then(|mut view| view.apply(&records[20..])).unwrap_err();
+        let error = View::open(&place).and_then(|mut view| view.apply(&stored(&records[20..]))).unwrap_err();
         assert!(matches!(error, ViewError::Denied { .. }), "{error:?}");
         assert!(error.to_string().contains("position.sqlite"), "{error}");
     }
@@ -220,7 +221,7 @@ fn readers_see_whole_transactions_while_a_writer_writes() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
             for batch in records.chunks(5) {
-                view.apply(batch).unwrap();
+                view.apply(&stored(batch)).unwrap();
             }
             records.len() as u64
         });
@@ -237,4 +238,32 @@ fn readers_see_whole_transactions_while_a_writer_writes() {
         assert_eq!(reader.position().unwrap(), Position(written));
         assert_eq!(reader.counts(None, None).unwrap().total(), 400);
     });
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_named_and_nothing_of_its_call_is_applied() {
+    let records = stored(&journal(4, MIDNIGHT_MS, 1000));
+    let of_kind = |kind| records.iter().position(|record| record.entry.kind == kind).unwrap();
+    let incident = r#"{"incident":"01a20000-0000-7000-8000-000000000000","state":"lost"}"#;
+    for (index, found, payload, what) in [
+        (of_kind(kind::ROUTED), 999, "{}", "record kind 999 is not known to this version of balefire"),
+        (of_kind(kind::ACCEPTED), kind::ACCEPTED, r#"{"title":"x"}"#, "payload of a accepted record does not fit"),
+        (of_kind(kind::ROUTED), kind::ROUTED, "{}", "payload of a routed record does not fit"),
+        (of_kind(kind::ATTEMPT_ENDED), kind::ATTEMPT_ENDED, "", "payload of a attempt_ended record does not fit"),
+        (of_kind(kind::STATE_CHANGED), kind::STATE_CHANGED, incident, "payload of a state_changed record does not fit"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut view = View::open(dir.path()).unwrap();
+        let before = contents(dir.path());
+        let mut broken = records.clone();
+        broken[index].entry.kind = found;
+        broken[index].entry.payload = payload.into();
+        let error = view.apply(&broken).unwrap_err();
+        assert!(matches!(&error, ViewError::Unreadable { position, .. } if position.0 == index as u64), "{error}");
+        assert!(!error.wants_rebuild(), "the journal would say the same again");
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), what);
+        assert_eq!(contents(dir.path()), before);
+        view.apply(&records).unwrap();
+        assert_eq!(view.position(), Position(records.len() as u64));
+    }
 }

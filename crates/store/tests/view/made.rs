@@ -5,7 +5,7 @@ use balefire_model::record::{
     AttemptEnded, AttemptStarted, InputRead, Next, Planned, RouteTaken, Routed, Started, StateChanged,
 };
 use balefire_model::{
-    Cause, DeliveryId, Fingerprint, Incident, IncidentId, Outcome, Position, Reason, Record, Severity, State,
+    Cause, DeliveryId, Fingerprint, Incident, IncidentId, Outcome, Position, Reason, Record, Severity, State, Stored,
 };
 use balefire_store::view::{Query, View, ViewReader};
 use jiff::Timestamp;
@@ -114,6 +114,12 @@ pub fn placed(records: impl IntoIterator<Item = Record>) -> Vec<Placed> {
     (0..).zip(records).map(place).collect()
 }
 
+/// The records as the journal gives them back.
+pub fn stored(records: &[Placed]) -> Vec<Stored> {
+    let stored = |(position, at, record): &Placed| Stored { position: *position, entry: record.encode(*at) };
+    records.iter().map(stored).collect()
+}
+
 /// A journal of `count` incidents, `step_ms` apart from `start_ms` on, with everything that can follow: deliveries that
 /// succeed, fail and wait, changes of state, records about the engine. Half of what follows comes much later, so that it
 /// reaches back into older days.
@@ -186,6 +192,6 @@ pub fn all(reader: &ViewReader, query: &Query) -> Vec<balefire_store::view::Row>
 pub fn view_of(records: &[Placed]) -> (tempfile::TempDir, View) {
     let dir = tempfile::tempdir().unwrap();
     let mut view = View::open(dir.path()).unwrap();
-    view.apply(records).unwrap();
+    view.apply(&stored(records)).unwrap();
     (dir, view)
 }

@@ -1,6 +1,6 @@
 //! Queries mean what they say: each condition is compared with a plain filter over the incidents themselves.
 
-use crate::made::{self, DAY_MS, MIDNIGHT_MS, all, journal, placed, time, view_of};
+use crate::made::{self, DAY_MS, MIDNIGHT_MS, all, journal, placed, stored, time, view_of};
 use balefire_model::record::Next;
 use balefire_model::{Cause, Incident, IncidentId, Outcome, Position, Reason, Record, Severity, State};
 use balefire_store::view::{
@@ -106,7 +106,7 @@ fn pages_have_no_gaps_and_no_repeats_while_incidents_come_in() {
         query.before = Some(last.id);
         // A newer one comes between every two pages.
         let at = time(MIDNIGHT_MS);
-        view.apply(&[(Position(position), at, accepted(position, DAY_MS / 7))]).unwrap();
+        view.apply(&stored(&[(Position(position), at, accepted(position, DAY_MS / 7))])).unwrap();
         position += 1;
     }
     let expected: Vec<_> = (0..40).rev().map(|n| made::id(MIDNIGHT_MS + n * (DAY_MS / 7), n)).collect();
@@ -315,7 +315,7 @@ fn a_delivery_stands_where_its_last_record_left_it() {
     let mut view = balefire_store::view::View::open(dir.path()).unwrap();
     let reader = ViewReader::open(dir.path()).unwrap();
     for (placed, (_, expected)) in records.iter().zip(&story) {
-        view.apply(std::slice::from_ref(placed)).unwrap();
+        view.apply(&stored(std::slice::from_ref(placed))).unwrap();
         let seen = reader.incident(id).unwrap().unwrap();
         let stands = seen.deliveries.first().map(|delivery| (delivery.status.clone(), delivery.attempts));
         assert_eq!(stands, *expected, "after record {}", placed.0);

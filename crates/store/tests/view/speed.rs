@@ -1,6 +1,6 @@
 //! How fast the view is; measured on request: `cargo test --release -p balefire-store --test view -- --ignored --nocapture`.
 
-use crate::made::{self, MIDNIGHT_MS, journal};
+use crate::made::{self, MIDNIGHT_MS, journal, stored};
 use balefire_model::{Severity, State};
 use balefire_store::view::{Query, View, ViewReader};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 #[test]
 #[ignore = "takes seconds and measures; run it with --release"]
 fn the_view_keeps_up_and_answers_at_a_hundred_thousand_incidents() {
-    let records = journal(100_000, MIDNIGHT_MS, 800);
+    let records = stored(&journal(100_000, MIDNIGHT_MS, 800));
     let dir = tempfile::tempdir().unwrap();
     let mut view = View::open(dir.path()).unwrap();
     let memory = resident_kib();
