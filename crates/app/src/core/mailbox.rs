@@ -86,6 +86,18 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Hands over letters that weigh nothing; `false` after the end of the engine's thread.
+    pub(crate) fn post_all(&self, letters: impl Iterator<Item = Letter>) -> bool {
+        let mut waiting = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.closed {
+            return false;
+        }
+        waiting.waiting.extend(letters);
+        drop(waiting);
+        self.arrived.notify_one();
+        true
+    }
+
     /// Hands an input over and waits for its answer, which comes when everything that it led to is durable.
     ///
     /// Cancel-safe in that the input is taken or not; a caller that stops waiting never learns which.

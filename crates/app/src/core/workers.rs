@@ -72,12 +72,15 @@ impl Workers {
     }
 }
 
-/// Brings ended attempts to the engine.
+/// Brings ended attempts to the engine: all that have come at once.
 async fn hand_on(mut inbox: mpsc::Receiver<Finished>, mailbox: Arc<Mailbox>) {
-    while let Some(Finished { delivery, attempt, outcome }) = inbox.recv().await {
-        let letter = Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
-        if mailbox.post(letter).is_err() {
-            tracing::debug!(%delivery, attempt, "attempt ended after the engine");
+    let mut ended = Vec::new();
+    while inbox.recv_many(&mut ended, REPORTS_MAX).await > 0 {
+        let letter = |Finished { delivery, attempt, outcome }| {
+            Letter::plain(Input::AttemptEnded { delivery, attempt, outcome })
+        };
+        if !mailbox.post_all(ended.drain(..).map(letter)) {
+            tracing::debug!("attempts ended after the engine");
         }
     }
 }

@@ -60,7 +60,7 @@ struct Running {
 
 fn start(transport: Transport, in_flight: u32, limit: Duration, step: fn(&Delivery<'_>, &[Reply]) -> Step) -> Running {
     let limits = Limits { in_flight, message_bytes_max: 1 << 20, attempt_timeout: limit };
-    let worker = open("test", Arc::new(Scripted { limits, transport, step }), TERMINAL).unwrap();
+    let worker = open("test", Arc::new(Scripted { limits, transport, step }), None, TERMINAL).unwrap();
     let (jobs, inbox) = mpsc::channel(in_flight as usize);
     let (outbox, reports) = mpsc::channel(1000);
     let (cancel, cancelled) = watch::channel(false);
