@@ -41,7 +41,6 @@ pub fn is_debug_build() -> bool {
 pub struct Site {
     dir: TempDir,
     starts: AtomicUsize,
-    wrapper: Vec<String>,
 }
 
 impl Site {
@@ -53,16 +52,9 @@ impl Site {
     #[must_use]
     pub fn new(config: &str) -> Site {
         let dir = tempfile::Builder::new().prefix("balefire-").tempdir().expect("a temporary directory can be made");
-        let site = Site { dir, starts: AtomicUsize::new(0), wrapper: Vec::new() };
+        let site = Site { dir, starts: AtomicUsize::new(0) };
         site.configure(config);
         site
-    }
-
-    /// Every process is started through this command, such as `prlimit --fsize=1000`.
-    #[must_use]
-    pub fn wrapped(mut self, command: &[&str]) -> Site {
-        self.wrapper = command.iter().map(|&word| word.to_owned()).collect();
-        self
     }
 
     /// Writes another configuration; a running server does not see it before a reload.
@@ -83,15 +75,7 @@ impl Site {
     /// The command line of any command of the binary on this configuration and data.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut words = self.wrapper.iter();
-        let mut command = match words.next() {
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.args(words).arg(binary());
-                command
-            }
-            None => Command::new(binary()),
-        };
+        let mut command = Command::new(binary());
         let config = self.path("balefire.yaml");
         command.args(arguments).arg("--config").arg(&config).arg("--data").arg(self.path("data"));
         // Whatever the environment of the tests says to a balefire is not meant for this one.
