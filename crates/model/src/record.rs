@@ -8,6 +8,7 @@ use crate::journal::Entry;
 use crate::outcome::{Cause, Outcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One fact. The variant's number ([`Record::kind`]) and the payload's JSON are the stored form, version 1.
@@ -164,6 +165,10 @@ pub struct Configured {
     pub digest: String,
     /// The channels' names and kinds.
     pub channels: Vec<(String, String)>,
+    /// How many attempts of a channel have to be remembered for its rates, where it has any: a replay remembers as many
+    /// as the engine did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attempts_kept: BTreeMap<String, u32>,
 }
 
 /// See [`Record::InputRead`].

@@ -219,7 +219,11 @@ fn records_of_many_days_in_turns_need_few_open_files() {
 #[test]
 fn records_about_the_engine_are_kept_and_advance_the_position() {
     let records = placed([
-        Record::Configured(Configured { digest: "d1".to_owned(), channels: Vec::new() }),
+        Record::Configured(Configured {
+            digest: "d1".to_owned(),
+            channels: Vec::new(),
+            attempts_kept: Default::default(),
+        }),
         Record::Stopped(Stopped { reason: "SIGTERM".to_owned() }),
     ]);
     let (dir, view) = view_of(&records);
