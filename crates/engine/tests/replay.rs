@@ -1,0 +1,85 @@
+//! Replay gives the memory that the live engine had: also the channels that nothing was sent to yet, and the attempts that
+//! count towards a rate.
+
+use balefire_engine::route::{Preset, Route, Routing};
+use balefire_engine::{Act, ChannelPolicy, Engine, Input, Rate, Retry, Settings, Submission};
+use balefire_model::incident::Extra;
+use balefire_model::{Fingerprint, Incident, IncidentId, Record, Severity};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn incident(number: u128) -> Arc<Incident> {
+    Arc::new(Incident {
+        id: IncidentId(uuid::Uuid::from_u128(number)),
+        title: format!("incident {number}"),
+        severity: Severity::High,
+        severity_original: None,
+        detected_by: "test".to_owned(),
+        description: String::new(),
+        nist_controls: Vec::new(),
+        cui_involved: false,
+        incident_id: None,
+        events: Vec::new(),
+        labels: BTreeMap::new(),
+        fingerprint: Fingerprint("f".to_owned()),
+        source: "test".to_owned(),
+        event_time: None,
+        received_at: Timestamp::UNIX_EPOCH,
+        notes: Vec::new(),
+        extra: Extra::default(),
+    })
+}
+
+/// Two channels; the second gets everything, twice a minute.
+fn settings() -> Arc<Settings> {
+    let policy = |name: &str, rates| ChannelPolicy {
+        name: name.to_owned(),
+        kind: "webhook".to_owned(),
+        in_flight: 8,
+        retry: Retry::default(),
+        rates,
+    };
+    let rate = Rate { count: 2, per: Duration::from_secs(60) };
+    let channels = [policy("idle", Vec::new()), policy("used", vec![rate])];
+    let route = Route { name: "all".to_owned(), matchers: Vec::new(), to: vec!["used".to_owned()], goes_on: false };
+    let kinds = channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect();
+    Arc::new(Settings {
+        routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds },
+        channels: channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect(),
+        digest: "d".to_owned(),
+    })
+}
+
+fn submit(engine: &mut Engine, at: Timestamp, numbers: std::ops::Range<u128>) -> (Vec<Record>, usize) {
+    let submission = Submission { incidents: numbers.map(incident).collect(), ..Submission::default() };
+    let effects = engine.step(at, Input::Submit(submission));
+    let sent = effects.acts.iter().filter(|act| matches!(act, Act::Send(_))).count();
+    (effects.records, sent)
+}
+
+#[test]
+fn a_replay_remembers_what_the_live_engine_remembers_so_that_a_restart_breaks_no_rate() {
+    let start = Timestamp::UNIX_EPOCH;
+    let mut live = Engine::default();
+    let mut records = live.resume(start, "1", settings()).records;
+    let (more, sent) = submit(&mut live, start, 0..3);
+    assert_eq!(sent, 2, "the rate lets two out");
+    records.extend(more);
+
+    let mut again = Engine::default();
+    records.iter().for_each(|record| again.apply(start, record));
+    assert_eq!(again.state().snapshot().get(), live.state().snapshot().get(), "replay is live");
+
+    let restored = Engine::restore(live.state().snapshot().get().as_bytes()).unwrap();
+    for mut engine in [again, restored] {
+        let sends = |engine: &mut Engine, seconds| {
+            let at = start.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+            let effects = if seconds == 1 { engine.resume(at, "1", settings()) } else { engine.step(at, Input::Tick) };
+            effects.acts.len()
+        };
+        assert_eq!(sends(&mut engine, 1), 0, "both attempts of this minute were made before the restart");
+        assert_eq!(sends(&mut engine, 60), 2, "in the next minute there is room again");
+    }
+}
