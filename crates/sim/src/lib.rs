@@ -1,1 +1,89 @@
-//! Seeded simulator: disk, network, clock, crashes; and its checkers
+//! Lives of the engine by seed: the real engine and the real channels over a simulated disk, network and clock, with
+//! crashes at every step, and checkers that know only what senders were told, what receivers got and what the journal
+//! says. The same seed lives the same life, to the last byte.
+
+mod agenda;
+mod config;
+mod disk;
+mod driver;
+mod ledger;
+mod network;
+mod people;
+mod plan;
+mod process;
+mod random;
+mod trace;
+mod world;
+
+pub use disk::{DiskFault, SimJournal, Survival};
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a life came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// SHA-256, in hexadecimal, over everything that happened.
+    pub trace_hash: String,
+    /// Incidents in the journal.
+    pub incidents: u64,
+    /// Deliveries that were decided on.
+    pub deliveries: u64,
+    /// Attempts that were started.
+    pub attempts: u64,
+    /// Messages that reached a receiver.
+    pub receipts: u64,
+    /// Processes that died.
+    pub crashes: u64,
+    /// Processes that stopped in good order.
+    pub stops: u64,
+    /// Appends that found no room.
+    pub full_disks: u64,
+    /// Configurations that came into force while the process ran.
+    pub reloads: u64,
+    /// Snapshots in the journal.
+    pub snapshots: u64,
+    /// Records in the journal.
+    pub records: u64,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The life in which it was.
+    pub seed: u64,
+    /// What does not hold.
+    pub faults: Vec<String>,
+    /// The last lines of the trace.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} breaks a promise:", self.seed)?;
+        for fault in self.faults.iter().take(10) {
+            writeln!(f, "  {fault}")?;
+        }
+        writeln!(f, "the last lines of its trace:")?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Lives the life of a seed.
+///
+/// # Errors
+/// [`Violation`] where a promise is broken, or where the engine or a channel panics.
+pub fn run(seed: u64) -> Result<Report, Box<Violation>> {
+    let mut world = world::World::new(seed);
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let mut faults = std::mem::take(&mut world.ledger.faults);
+    if let Err(panic) = lived {
+        let words =
+            panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        faults.push(format!("a panic: {}", words.unwrap_or("without words")));
+    }
+    let (report, lines) = world.finish();
+    if faults.is_empty() { Ok(report) } else { Err(Box::new(Violation { seed, faults, lines })) }
+}

@@ -1,0 +1,136 @@
+//! The configurations of a simulated life: real channels, built from settings by their own kinds, under policies and
+//! routes that the seed chooses.
+
+use crate::random::Random;
+use balefire_channels::{Channel, Host, Kind};
+use balefire_engine::matcher::Matcher;
+use balefire_engine::route::{Preset, Route, Routing};
+use balefire_engine::{ChannelPolicy, Rate, Retry, Settings};
+use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A channel that never misbehaves, and that every other one must leave alone.
+pub(crate) const STEADY: &str = "archive";
+
+/// What a channel of the simulation is made of: its name, its kind's key and the kind's settings.
+type Recipe = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const RECIPES: &[Recipe] = &[
+    (STEADY, "file", &[("path", "/var/lib/balefire/archive.jsonl")]),
+    ("screen", "console", &[]),
+    ("soc-mail", "email", &[("host", "mail.test"), ("from", "balefire@example.org"), ("to", "soc@example.org")]),
+    ("siem", "syslog", &[("to", "tcp://siem.test:601")]),
+    ("hook-a", "webhook", &[("url", "https://a.test/in")]),
+    ("hook-b", "webhook", &[("url", "https://b.test/in"), ("body", "cloudevents"), ("secret", "a word for signing")]),
+    ("hook-c", "webhook", &[("url", "https://c.test/in"), ("body", "alertmanager"), ("timeout", "3s")]),
+];
+
+/// A configuration: what the engine knows of it, and the channels.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub settings: Arc<Settings>,
+    pub channels: BTreeMap<String, Arc<dyn Channel>>,
+}
+
+/// All configurations that the seed's life knows; the first is the one that it begins and ends with.
+pub(crate) fn configs(random: &mut Random) -> Vec<Config> {
+    let count = random.between(1, 4);
+    let whole = config(random, 0, None);
+    let mut configs = vec![whole];
+    for number in 1..count {
+        let left_out = random.pick(&["hook-a", "hook-b", "siem", "soc-mail"]);
+        configs.push(config(random, number, random_without(number, left_out)));
+    }
+    configs
+}
+
+/// Every second variant lacks a channel.
+fn random_without(number: u64, left_out: &'static str) -> Option<&'static str> {
+    (number % 2 == 1).then_some(left_out)
+}
+
+fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
+    let mut channels: BTreeMap<String, Arc<dyn Channel>> = BTreeMap::new();
+    let mut policies = BTreeMap::new();
+    let mut kinds = Vec::new();
+    for (name, kind, settings) in RECIPES {
+        if left_out == Some(name) {
+            continue;
+        }
+        let channel = build(kind, settings);
+        policies.insert((*name).to_owned(), policy(random, name, kind, channel.limits().in_flight));
+        channels.insert((*name).to_owned(), channel);
+        kinds.push(((*name).to_owned(), (*kind).to_owned()));
+    }
+    let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds };
+    let settings = Settings { routing, channels: policies, digest: format!("configuration {number}") };
+    Config { settings: Arc::new(settings), channels }
+}
+
+const PRESETS: [Preset; 3] = [Preset::Plan, Preset::Shipped, Preset::Custom];
+
+fn routes(random: &mut Random) -> Vec<Route> {
+    let all: [(&str, &[&str], &[&str]); 6] = [
+        ("everything", &[], &[STEADY]),
+        ("hooks", &["severity >= medium"], &["hook-a", "hook-b"]),
+        ("web", &["host =~ \"web-.*\""], &["hook-c", "screen"]),
+        ("noise", &["severity = info", "host = \"test-1\""], &[]),
+        ("people", &["severity = critical"], &["soc-mail", "screen", "hook-a"]),
+        ("siem", &["severity > info"], &["siem"]),
+    ];
+    let mut routes = Vec::new();
+    for (place, (name, matchers, to)) in all.into_iter().enumerate() {
+        // The steady channel hears of everything, so that there is always something to compare with.
+        if place > 0 && random.chance(400) {
+            continue;
+        }
+        let matchers = matchers.iter().map(|text| Matcher::parse(text).expect("a condition that is written here"));
+        let to = to.iter().map(|name| (*name).to_owned()).collect();
+        let goes_on = place == 0 || random.chance(700);
+        routes.push(Route { name: name.to_owned(), matchers: matchers.collect(), to, goes_on });
+    }
+    routes
+}
+
+fn policy(random: &mut Random, name: &str, kind: &str, in_flight_max: u32) -> ChannelPolicy {
+    let in_flight = match random.pick(&[1, 2, 8, u32::MAX]) {
+        _ if name == STEADY => in_flight_max,
+        few => few.min(in_flight_max),
+    };
+    let retry = Retry {
+        initial: Duration::from_millis(random.pick(&[100, 1_000, 5_000])),
+        cap: Duration::from_secs(random.pick(&[30, 300])),
+        horizon: Duration::from_secs(3_600 * random.pick(&[1, 4, 28])),
+    };
+    let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };
+    let rates = match random.between(0, 4) {
+        _ if name == STEADY => Vec::new(),
+        0 => vec![rate(1, 1)],
+        1 => vec![rate(5, 1), rate(60, 600)],
+        _ => Vec::new(),
+    };
+    ChannelPolicy { name: name.to_owned(), kind: kind.to_owned(), in_flight, retry, rates }
+}
+
+fn build(kind: &str, settings: &[(&str, &str)]) -> Arc<dyn Channel> {
+    let load = |path: &str| Err(format!("{path} is not to be read here"));
+    let session = Session::new(&load);
+    let node = mapping(settings);
+    let reader = Reader::new(&session, &node, kind);
+    let kind = Kind::find(kind).expect("a kind that is written here");
+    let host = Host { name: "sim".to_owned(), pid: 7, ..Host::default() };
+    let channel = (kind.resolve)(&reader, &host);
+    reader.finish();
+    let problems = session.problems();
+    assert!(problems.is_empty(), "settings that are written here are right: {problems:?}");
+    Arc::from(channel)
+}
+
+fn mapping(settings: &[(&str, &str)]) -> Node {
+    let scalar =
+        |text: &str| Node { place: Place::default(), value: Value::Scalar { text: text.to_owned(), quoted: false } };
+    let entry = |(name, text): &(&str, &str)| (Key { name: (*name).to_owned(), place: Place::default() }, scalar(text));
+    Node { place: Place::default(), value: Value::Map(settings.iter().map(entry).collect()) }
+}

@@ -1,0 +1,426 @@
+//! What the application's driver does, with a crash possible before and after each thing that can be seen from outside:
+//! takes what waits, lets the engine decide, appends everything at once, then acts.
+
+use crate::agenda::Event;
+use crate::disk::{DiskFault, Survival};
+use crate::network::{fate, sight};
+use crate::plan::SECOND;
+use crate::process::{Flight, Letter, Process, ReplyTo, Round, last_snapshot, replay};
+use crate::world::World;
+use balefire_channels::{Reply, Request, Step};
+use balefire_engine::{Act, Input, Job};
+use balefire_model::{AppendError, Cause, Delivery, Entry, Journal, Outcome, Record};
+use std::sync::Arc;
+
+/// How long the driver waits when the disk is full.
+const FULL_WAIT: u64 = 2 * SECOND;
+
+/// What became of a round.
+enum Committed {
+    Done,
+    Full(Vec<Input>),
+    Died,
+}
+
+/// Where the process dies in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    BeforeAppend,
+    DuringAppend,
+    AfterAppend,
+    /// After so many answers and sends.
+    BetweenActs(u64),
+}
+
+impl World {
+    /// A process begins: reads the journal, says so in it, and goes on with what was under way.
+    pub(crate) fn start(&mut self) {
+        if self.process.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let snapshot = last_snapshot(&self.disk);
+        let engine = match replay(&self.disk, snapshot) {
+            Ok(engine) => engine,
+            Err(fault) => return self.ledger.faults.push(fault),
+        };
+        self.check_replay(&engine, "a start");
+        let mut process = Process {
+            life: self.lives,
+            engine,
+            config: self.wanted,
+            mailbox: Default::default(),
+            last_snapshot: snapshot,
+            flights: Default::default(),
+            stopping: None,
+            kept: None,
+            busy_until: self.now,
+            next_round: None,
+        };
+        self.open_tail(&process);
+        let at = self.wall();
+        let settings = self.configs[self.wanted].settings.clone();
+        let effects = process.engine.resume(at, "sim", settings);
+        let jobs = effects.acts.into_iter().filter_map(|act| match act {
+            Act::Send(job) => Some(job),
+            Act::Answer(_) => None,
+        });
+        let round = Round { at, jobs: jobs.collect(), records: effects.records, ..Round::default() };
+        self.note(&format!("start {} with {} records", self.lives, self.disk.position()));
+        match self.commit(&mut process, round) {
+            Committed::Done => self.after_round(process),
+            Committed::Full(_) => self.plan_start(5 * SECOND),
+            Committed::Died => {}
+        }
+    }
+
+    /// The driver goes round once.
+    pub(crate) fn round(&mut self, life: u64) {
+        // A round that was planned before an earlier one was is none any more.
+        let is_due = |process: &mut Process| process.life == life && process.next_round == Some(self.now);
+        let Some(mut process) = self.process.take_if(is_due) else { return };
+        process.next_round = None;
+        if process.kept.is_some() {
+            self.process = Some(process);
+            return;
+        }
+        if self.now < process.busy_until {
+            let again = process.busy_until;
+            self.process = Some(process);
+            return self.wake(again);
+        }
+        let most = self.random.pick(&[1, 4, 2048]).min(process.mailbox.len());
+        let letters: Vec<Letter> = process.mailbox.drain(..most).collect();
+        let round = process.decide(self.wall(), letters, &self.settings);
+        match self.commit(&mut process, round) {
+            Committed::Done => self.after_round(process),
+            Committed::Full(ended) => self.begin_waiting(process, ended),
+            Committed::Died => {}
+        }
+    }
+
+    /// Plans what follows a round, or stops.
+    fn after_round(&mut self, mut process: Process) {
+        let over = process.stopping.is_some_and(|deadline| self.now >= deadline);
+        if process.stopping.is_some() && (over || process.engine.state().in_flight() == 0) {
+            return self.stop_now(process);
+        }
+        process.busy_until = self.now + self.random.pick(&[200, 2_000, 20_000]);
+        let now = self.wall();
+        // Rounded up: a due time may lie between two microseconds.
+        let due = process.engine.wakes_at(now).map(|due| (due.duration_since(now).as_nanos() + 999) / 1000);
+        let due = due.map(|micros| u64::try_from(micros).unwrap_or(0));
+        self.ledger
+            .demand(due != Some(0), || "the engine has nothing to do, and wants to be asked again at once".into());
+        let mut next = due.map(|wait| self.now + wait.min(self.plan.active + 40 * 24 * 3600 * SECOND));
+        if !process.mailbox.is_empty() {
+            next = Some(self.now);
+        }
+        if let Some(deadline) = process.stopping {
+            next = Some(next.map_or(deadline, |next| next.min(deadline)));
+        }
+        let from = process.busy_until;
+        self.process = Some(process);
+        if let Some(next) = next {
+            self.wake(next.max(from));
+        }
+    }
+
+    fn stop_now(&mut self, mut process: Process) {
+        let left: Vec<Letter> = process.mailbox.drain(..).collect();
+        let mut round = process.decide(self.wall(), left, &self.settings);
+        process.step(Letter::plain(Input::Stop("an order".to_owned())), &mut round, &self.settings);
+        match self.commit(&mut process, round) {
+            Committed::Done => {
+                self.report.stops += 1;
+                self.note("stopped");
+                self.plan_start(SECOND);
+            }
+            Committed::Full(_) => self.plan_start(5 * SECOND),
+            Committed::Died => {}
+        }
+    }
+
+    /// Appends a round's records with one sync, then acts.
+    fn commit(&mut self, process: &mut Process, round: Round) -> Committed {
+        let Round { at, mut records, answers, jobs, ended } = round;
+        if self.chance(self.plan.snapshots) {
+            let snapshot = Record::Snapshot(process.engine.state().snapshot());
+            process.engine.apply(at, &snapshot);
+            records.push(snapshot);
+        }
+        let stage = self.death();
+        if stage == Some(Stage::BeforeAppend) {
+            return self.die("before the append");
+        }
+        let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
+        if stage == Some(Stage::DuringAppend) {
+            self.disk.write_unsynced(&entries);
+            return self.die("during the append");
+        }
+        if !entries.is_empty() {
+            self.trace_entries(&entries);
+            match self.append(&entries) {
+                Ok(()) => {}
+                Err(AppendError::Full { .. }) => {
+                    answers.into_iter().for_each(|(reply, _)| self.refuse(reply));
+                    return Committed::Full(ended);
+                }
+                Err(error) => return self.die(&format!("{error}")),
+            }
+        }
+        if let Some(place) = records.iter().rposition(|record| matches!(record, Record::Snapshot(_))) {
+            process.last_snapshot = Some(self.disk.entries().len() - records.len() + place);
+        }
+        if stage == Some(Stage::AfterAppend) {
+            return self.die("after the append");
+        }
+        let mut acts = 0;
+        for (reply, answer) in answers {
+            if stage == Some(Stage::BetweenActs(acts)) {
+                return self.die("between two acts");
+            }
+            acts += 1;
+            self.answer(process, reply, answer);
+        }
+        for job in jobs {
+            if stage == Some(Stage::BetweenActs(acts)) {
+                return self.die("between two acts");
+            }
+            acts += 1;
+            self.send(process, job);
+        }
+        if self.random.chance(10) {
+            self.check_replay(&process.engine, "a round");
+        }
+        Committed::Done
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
+        let fault = if self.is_full {
+            DiskFault::Full
+        } else if self.chance(self.plan.sync_failures) {
+            DiskFault::Sync
+        } else {
+            DiskFault::None
+        };
+        self.disk.set_fault(fault);
+        let appended = self.disk.append(self.disk.position(), entries);
+        self.report.full_disks += u64::from(matches!(appended, Err(AppendError::Full { .. })));
+        appended?;
+        self.read_journal();
+        Ok(())
+    }
+
+    fn death(&mut self) -> Option<Stage> {
+        if !self.chance(self.plan.crashes) {
+            return None;
+        }
+        let between = Stage::BetweenActs(self.random.between(0, 3));
+        Some(self.random.pick(&[Stage::BeforeAppend, Stage::DuringAppend, Stage::AfterAppend, between]))
+    }
+
+    /// The process is gone; what it had not synced is there or not.
+    fn die(&mut self, when: &str) -> Committed {
+        let garbage = (0..self.random.between(0, 40)).map(|_| self.random.next().to_le_bytes()[0]).collect();
+        let per_mille = self.random.between(0, 1000);
+        let survival = match self.random.between(0, 2) {
+            0 => Survival::Nothing,
+            1 => Survival::Everything,
+            _ => Survival::Torn { per_mille, garbage },
+        };
+        let cut = self.disk.recover(&survival);
+        self.report.crashes += 1;
+        self.note(&format!("died {when}; {cut} bytes of a torn end"));
+        self.read_journal();
+        let pause = self.random.pick(&[10_000, SECOND, 60 * SECOND, 600 * SECOND]);
+        self.plan_start(pause);
+        Committed::Died
+    }
+
+    pub(crate) fn plan_start(&mut self, pause: u64) {
+        self.agenda.plan(self.now + pause, Event::Start);
+    }
+
+    fn begin_waiting(&mut self, mut process: Process, ended: Vec<Input>) {
+        self.note("the disk is full");
+        process.kept = Some(ended.into_iter().map(Letter::plain).collect());
+        self.agenda.plan(self.now + FULL_WAIT, Event::Retry { life: process.life });
+        self.process = Some(process);
+    }
+
+    /// The disk was full: refuses what is new, keeps what ended, and tries whether there is room.
+    pub(crate) fn retry(&mut self, life: u64) {
+        let Some(mut process) = self.process.take_if(|process| process.life == life) else { return };
+        let mut kept = process.kept.take().unwrap_or_default();
+        for mut letter in process.mailbox.drain(..) {
+            match letter.reply.take() {
+                Some(reply) => self.refuse(reply),
+                None => kept.push(letter),
+            }
+        }
+        process.engine = match replay(&self.disk, process.last_snapshot) {
+            Ok(engine) => engine,
+            Err(fault) => return self.ledger.faults.push(fault),
+        };
+        let configure = Letter { config: Some(process.config), ..Letter::plain(Input::Tick) };
+        let letters = std::iter::once(configure).chain(kept.iter().cloned()).collect();
+        let round = process.decide(self.wall(), letters, &self.settings);
+        match self.commit(&mut process, round) {
+            Committed::Done => self.after_round(process),
+            Committed::Full(_) => {
+                process.kept = Some(kept);
+                self.agenda.plan(self.now + FULL_WAIT, Event::Retry { life });
+                self.process = Some(process);
+            }
+            Committed::Died => {}
+        }
+    }
+
+    /// Begins an attempt.
+    fn send(&mut self, process: &mut Process, job: Job) {
+        self.ledger.sent(job.delivery, job.attempt);
+        let place = usize::try_from(job.accepted_at.0).expect("a journal in memory");
+        let incident = match self.disk.entries().get(place).map(Record::decode) {
+            Some(Ok(Record::Accepted(incident))) => incident,
+            _ => return self.ledger.faults.push(format!("record {place} is no incident, but {job:?} says so")),
+        };
+        self.note(&format!("attempt {} of {} to {}", job.attempt, job.delivery, job.channel));
+        let Some(channel) = self.configs[process.config].channels.get(&job.channel) else {
+            let detail = format!("channel {} has no worker", job.channel);
+            let outcome = Outcome::Rejected { cause: Cause::Network, detail };
+            return process.mailbox.push_back(Letter::plain(ended(&job, outcome)));
+        };
+        self.flights += 1;
+        let timeout = u64::try_from(channel.limits().attempt_timeout.as_micros()).expect("a short time");
+        let (life, flight) = (process.life, self.flights);
+        self.agenda.plan(self.now + timeout, Event::Timeout { life, flight });
+        let begun = Flight { job, incident, config: process.config, at: self.wall(), replies: Vec::new() };
+        process.flights.insert(flight, begun);
+        self.go_on(process, flight);
+    }
+
+    /// Asks the channel what to do next, and does it.
+    fn go_on(&mut self, process: &mut Process, number: u64) {
+        let Some(flight) = process.flights.get(&number) else { return };
+        let job = &flight.job;
+        let channel = self.configs[flight.config].channels[&job.channel].clone();
+        let delivery = Delivery {
+            id: job.delivery,
+            channel: &job.channel,
+            reason: job.reason,
+            incident: &flight.incident,
+            attempt: job.attempt,
+            now: flight.at,
+        };
+        let step = channel.step(&delivery, &flight.replies);
+        if self.random.chance(50) {
+            let again = channel.step(&delivery, &flight.replies);
+            let same = format!("{step:?}") == format!("{again:?}");
+            self.ledger.demand(same, || format!("{} answers the same question in two ways", job.channel));
+        }
+        match step {
+            Step::Send(request) => {
+                let job = job.clone();
+                self.transmit(process.life, number, &job, &request);
+            }
+            Step::Done(outcome) => self.land(process, number, outcome),
+        }
+    }
+
+    fn transmit(&mut self, life: u64, flight: u64, job: &Job, request: &Request) {
+        let fate = fate(self.behaviours[&job.channel], request, &mut self.random);
+        if let Some(after) = fate.arrives {
+            let arrival = Event::Arrival { delivery: job.delivery, sighting: sight(request) };
+            self.agenda.plan(self.now + after, arrival);
+        }
+        if let Some((after, reply)) = fate.replies {
+            self.agenda.plan(self.now + after, Event::Answered { life, flight, reply });
+        }
+    }
+
+    fn land(&mut self, process: &mut Process, number: u64, outcome: Outcome) {
+        let Some(flight) = process.flights.remove(&number) else { return };
+        self.note(&format!("attempt {} of {}: {outcome:?}", flight.job.attempt, flight.job.delivery));
+        process.mailbox.push_back(Letter::plain(ended(&flight.job, outcome)));
+    }
+
+    /// A reply has come.
+    pub(crate) fn replied(&mut self, life: u64, flight: u64, reply: Reply) {
+        let Some(mut process) = self.process.take_if(|process| process.life == life) else { return };
+        if let Some(flight) = process.flights.get_mut(&flight) {
+            flight.replies.push(reply);
+        }
+        self.go_on(&mut process, flight);
+        self.process = Some(process);
+        self.wake(self.now);
+    }
+
+    /// An attempt has taken as long as it may.
+    pub(crate) fn timed_out(&mut self, life: u64, flight: u64) {
+        let Some(mut process) = self.process.take_if(|process| process.life == life) else { return };
+        let outcome = Outcome::Rejected { cause: Cause::Network, detail: "no answer in time".to_owned() };
+        self.land(&mut process, flight, outcome);
+        self.process = Some(process);
+        self.wake(self.now);
+    }
+
+    /// The engine's memory and what the journal gives again are the same, with and without snapshots.
+    pub(crate) fn check_replay(&mut self, engine: &balefire_engine::Engine, when: &str) {
+        let live = engine.state().snapshot();
+        for snapshot in [None, last_snapshot(&self.disk)] {
+            match replay(&self.disk, snapshot) {
+                Ok(again) => {
+                    let again = again.state().snapshot();
+                    self.ledger.demand(again.get() == live.get(), || {
+                        format!("at {when}, replay from {snapshot:?} differs:\n   live {live}\n   again {again}")
+                    });
+                }
+                Err(fault) => self.ledger.faults.push(fault),
+            }
+        }
+    }
+
+    fn answer(&mut self, process: &mut Process, reply: ReplyTo, answer: balefire_engine::Answer) {
+        self.note(&format!("answer to {reply:?}: {answer:?}"));
+        match reply {
+            ReplyTo::Sender { number, attempt } => self.told(number, attempt, &answer),
+            ReplyTo::Tail => self.tail_taken(process.life),
+            ReplyTo::Person(name) => {
+                let durable = self.ledger.changes.contains(&name);
+                self.ledger.demand(durable, || format!("{name} heard of a change before it was durable"));
+            }
+            ReplyTo::Administrator => self.report.reloads += 1,
+        }
+    }
+
+    fn refuse(&mut self, reply: ReplyTo) {
+        self.note(&format!("refused {reply:?}"));
+        match reply {
+            ReplyTo::Sender { number, .. } => self.agenda.plan(self.now + FULL_WAIT, Event::Request { number }),
+            ReplyTo::Tail => {
+                let life = self.lives;
+                self.file.asked = self.file.next;
+                self.agenda.plan(self.now + FULL_WAIT, Event::Tail { life });
+            }
+            ReplyTo::Person(_) | ReplyTo::Administrator => {}
+        }
+    }
+
+    fn trace_entries(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.trace.bytes(&entry.payload);
+        }
+        let kinds: Vec<&str> = entries.iter().map(|entry| balefire_model::record::kind::name(entry.kind)).collect();
+        self.note(&format!("append {}", kinds.join(" ")));
+    }
+}
+
+fn ended(job: &Job, outcome: Outcome) -> Input {
+    Input::AttemptEnded { delivery: job.delivery, attempt: job.attempt, outcome }
+}
+
+/// The inputs that bring configurations into force.
+pub(crate) fn configuring(configs: &[crate::config::Config]) -> Vec<Input> {
+    configs.iter().map(|config| Input::Configure(Arc::clone(&config.settings))).collect()
+}

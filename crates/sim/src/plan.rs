@@ -1,0 +1,59 @@
+//! What a seed's life is made of: how long it is, how much happens, and which faults come how often. Each seed leaves some
+//! faults out, so that rare meetings of the others are not drowned.
+
+use crate::random::Random;
+
+/// In microseconds.
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// One life.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// When the faults end, in microseconds.
+    pub active: u64,
+    /// The most requests.
+    pub requests: u64,
+    /// Lines of the tailed file.
+    pub lines: u64,
+    /// Crashes in a thousand rounds.
+    pub crashes: u64,
+    /// Failed syncs in a thousand rounds.
+    pub sync_failures: u64,
+    /// Snapshots in a thousand rounds.
+    pub snapshots: u64,
+    /// Answers in a thousand that do not reach their sender.
+    pub lost_answers: u64,
+    /// Times when the disk is full.
+    pub full_times: u64,
+    pub clock_jumps: u64,
+    pub reloads: u64,
+    pub stops: u64,
+    /// How often a receiver changes.
+    pub moods: u64,
+    /// In a thousand of these changes, to something worse.
+    pub illness: u64,
+    /// Whether one receiver never gets well.
+    pub lost_receiver: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(random: &mut Random) -> Plan {
+        let active = SECOND * random.pick(&[60, 600, 7_200]);
+        Plan {
+            active,
+            requests: random.pick(&[8, 40, 80]),
+            lines: random.sometimes(500, 1, 30),
+            crashes: random.pick(&[0, 3, 20, 60]),
+            sync_failures: random.pick(&[0, 0, 5]),
+            snapshots: random.pick(&[0, 10, 100]),
+            lost_answers: random.pick(&[0, 50, 300]),
+            full_times: random.sometimes(400, 1, 4),
+            clock_jumps: random.sometimes(400, 1, 5),
+            reloads: random.sometimes(500, 1, 6),
+            stops: random.sometimes(300, 1, 3),
+            moods: random.between(0, 40),
+            illness: random.pick(&[200, 500, 900]),
+            lost_receiver: random.chance(250),
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The world of one life: its clock, its agenda, its people, its one process and its disk. Lets things happen in their
+//! order until everything has come to rest.
+
+use crate::Report;
+use crate::agenda::{Agenda, Event};
+use crate::config::{Config, STEADY, configs};
+use crate::disk::SimJournal;
+use crate::driver::configuring;
+use crate::ledger::{Ledger, Moment};
+use crate::network::{Behaviour, ILL};
+use crate::people::{Draft, Request, TailedFile, incidents, requests};
+use crate::plan::{Plan, SECOND};
+use crate::process::{Letter, Process, ReplyTo};
+use crate::random::Random;
+use crate::trace::Trace;
+use balefire_engine::{Answer, Input, Submission};
+use balefire_model::record::{InputRead, StateChanged, kind};
+use balefire_model::{IncidentId, State};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When every life begins: 2026-11-22T03:00:00Z.
+const BEGINNING: i64 = 1_795_316_400_000_000;
+
+/// How long after the faults everything must have come to rest.
+const REST_BOUND: u64 = 20 * 24 * 3_600 * SECOND;
+
+/// The bytes of a line of the tailed file.
+const LINE_BYTES: u64 = 10;
+
+pub(crate) struct World {
+    pub now: u64,
+    /// By how much the clock differs from the time that has passed, in microseconds.
+    offset: i64,
+    pub random: Random,
+    pub trace: Trace,
+    pub agenda: Agenda,
+    pub plan: Plan,
+    pub configs: Vec<Config>,
+    pub settings: Vec<Input>,
+    /// The configuration that a start finds.
+    pub wanted: usize,
+    pub disk: SimJournal,
+    pub is_full: bool,
+    pub process: Option<Process>,
+    pub behaviours: BTreeMap<String, Behaviour>,
+    requests: Vec<Request>,
+    pub file: TailedFile,
+    pub ledger: Ledger,
+    pub lives: u64,
+    pub flights: u64,
+    changes: u64,
+    moment: Moment,
+    settled: bool,
+    pub report: Report,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let plan = Plan::new(&mut random);
+        let configs = configs(&mut random);
+        let requests = requests(&mut random, plan.requests);
+        let lines = (0..plan.lines).map(|line| Draft::new(1_000_000 + line, &mut random)).collect();
+        let names = configs[0].channels.keys();
+        let mut world = World {
+            now: 0,
+            offset: 0,
+            trace: Trace::default(),
+            agenda: Agenda::default(),
+            settings: configuring(&configs),
+            wanted: 0,
+            disk: SimJournal::default(),
+            is_full: false,
+            process: None,
+            behaviours: names.map(|name| (name.clone(), Behaviour::Well)).collect(),
+            requests,
+            file: TailedFile { lines, ..TailedFile::default() },
+            ledger: Ledger::new(configs.iter().map(|config| config.settings.clone())),
+            lives: 0,
+            flights: 0,
+            changes: 0,
+            moment: Moment::default(),
+            settled: false,
+            report: Report::default(),
+            random,
+            plan,
+            configs,
+        };
+        world.plan_life();
+        world
+    }
+
+    fn plan_life(&mut self) {
+        let end = self.plan.active;
+        self.agenda.plan(0, Event::Start);
+        self.agenda.plan(end, Event::Settle);
+        let mut at = 0;
+        for number in 0..self.requests.len() {
+            // Bursts: most requests follow on the one before, some come at any time.
+            at =
+                if self.random.chance(700) { at + self.random.between(0, 20_000) } else { self.random.between(0, end) };
+            self.agenda.plan(at.min(end), Event::Request { number });
+        }
+        let names: Vec<String> = self.behaviours.keys().filter(|name| *name != STEADY).cloned().collect();
+        for _ in 0..self.plan.moods {
+            let channel = names[self.random.index(names.len())].clone();
+            self.plan_any(Event::Mood { channel });
+        }
+        for _ in 0..self.plan.reloads {
+            let config = self.random.index(self.configs.len());
+            self.plan_any(Event::Reload { config });
+        }
+        for _ in 0..self.plan.full_times {
+            let begin = self.random.between(0, end);
+            self.agenda.plan(begin, Event::Space { full: true });
+            self.agenda.plan(begin + self.random.between(0, (end / 8).min(60 * SECOND)), Event::Space { full: false });
+        }
+        for _ in 0..self.plan.clock_jumps {
+            let by = i64::try_from(self.random.between(0, 7_200 * SECOND)).expect("two hours");
+            let by = if self.random.chance(500) { -by } else { by };
+            self.plan_any(Event::ClockJump { by });
+        }
+        for _ in 0..self.plan.stops {
+            self.plan_any(Event::Stop);
+        }
+        for _ in 0..self.random.between(0, 4) {
+            self.plan_any(Event::Acknowledge);
+        }
+    }
+
+    fn plan_any(&mut self, event: Event) {
+        let at = self.random.between(0, self.plan.active);
+        self.agenda.plan(at, event);
+    }
+
+    /// Lives until everything is at rest, and checks what must hold then.
+    pub(crate) fn live(&mut self) {
+        while let Some((at, event)) = self.agenda.next() {
+            if self.is_good() {
+                self.moment.good += at - self.now;
+            }
+            self.now = at;
+            self.happen(event);
+            if !self.ledger.faults.is_empty() || self.at_rest() {
+                break;
+            }
+            if at > self.plan.active + REST_BOUND {
+                self.ledger.faults.push("everything should have come to rest by now".to_owned());
+                break;
+            }
+        }
+        if self.ledger.faults.is_empty() {
+            self.close();
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start => self.start(),
+            Event::Round { life } => self.round(life),
+            Event::Retry { life } => self.retry(life),
+            Event::Request { number } => self.request(number),
+            Event::Patience { number, attempt } => self.lose_patience(number, attempt),
+            Event::Tail { life } => self.read_tail(life),
+            Event::Acknowledge => self.acknowledge(),
+            Event::Arrival { delivery, sighting } => {
+                self.note(&format!("arrival {delivery} {sighting:?}"));
+                self.ledger.received(delivery, &sighting);
+            }
+            Event::Answered { life, flight, reply } => self.replied(life, flight, reply),
+            Event::Timeout { life, flight } => self.timed_out(life, flight),
+            Event::Mood { channel } => self.change_mood(channel),
+            Event::Reload { config } => self.reload(config),
+            Event::Space { full } => {
+                self.is_full = full && !self.settled;
+                self.note(if full { "the disk fills up" } else { "the disk has room" });
+            }
+            Event::ClockJump { by } => self.jump(by),
+            Event::Stop => {
+                let stop = Some(self.now + 10 * SECOND);
+                self.post(Letter { stop, ..Letter::plain(Input::Drain) });
+            }
+            Event::Settle => self.settle(),
+        }
+    }
+
+    /// Whether the process can work.
+    fn is_good(&self) -> bool {
+        !self.is_full
+            && self.process.as_ref().is_some_and(|process| process.kept.is_none() && process.stopping.is_none())
+    }
+
+    fn at_rest(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let told = self.requests.iter().all(|request| request.over);
+        let channels = self.configs[process.config].channels.keys();
+        self.settled
+            && told
+            && self.file.next == self.file.lines.len()
+            && process.mailbox.is_empty()
+            && process.flights.is_empty()
+            && !self.ledger.is_open(channels)
+    }
+
+    fn settle(&mut self) {
+        self.note("no more faults");
+        self.settled = true;
+        self.is_full = false;
+        let names: Vec<String> = self.behaviours.keys().cloned().collect();
+        for name in names {
+            self.behaviours.insert(name, Behaviour::Well);
+        }
+        if self.plan.lost_receiver {
+            let lost = self.random.pick(&[Behaviour::Refuses, Behaviour::Unauthorized, Behaviour::Swallows]);
+            self.behaviours.insert("hook-a".to_owned(), lost);
+        }
+        self.reload(0);
+    }
+
+    /// Chance in a thousand, as long as there are faults.
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        let happens = self.random.chance(per_mille);
+        happens && !self.settled
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        let micros = BEGINNING + i64::try_from(self.now).expect("a few weeks") + self.offset;
+        Timestamp::from_microsecond(micros).expect("a time in this century")
+    }
+
+    pub(crate) fn note(&mut self, line: &str) {
+        self.trace.note(self.now, line);
+    }
+
+    pub(crate) fn read_journal(&mut self) {
+        self.ledger.follow(self.disk.entries(), self.moment);
+    }
+
+    /// Plans a round of the present process, unless one is planned before.
+    pub(crate) fn wake(&mut self, at: u64) {
+        let Some(process) = &mut self.process else { return };
+        if process.next_round.is_none_or(|planned| at < planned) {
+            process.next_round = Some(at);
+            self.agenda.plan(at, Event::Round { life: process.life });
+        }
+    }
+
+    /// Hands a letter to the process; false where there is none.
+    fn post(&mut self, letter: Letter) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        process.mailbox.push_back(letter);
+        self.wake(self.now);
+        true
+    }
+
+    fn change_mood(&mut self, channel: String) {
+        let ill = self.random.chance(self.plan.illness) && !self.settled;
+        let behaviour = if ill { self.random.pick(&ILL) } else { Behaviour::Well };
+        self.note(&format!("{channel} is {behaviour:?}"));
+        self.behaviours.insert(channel, behaviour);
+    }
+
+    fn reload(&mut self, config: usize) {
+        self.wanted = config;
+        let letter = Letter { reply: Some(ReplyTo::Administrator), config: Some(config), ..Letter::plain(Input::Tick) };
+        self.post(letter);
+    }
+
+    fn jump(&mut self, by: i64) {
+        self.note(&format!("the clock jumps by {by} µs"));
+        self.offset += by;
+        self.moment.back += by.min(0).unsigned_abs();
+        // The driver looks at the clock at least once a second.
+        let soon = self.now + self.random.between(0, SECOND);
+        self.wake(soon);
+    }
+
+    fn request(&mut self, number: usize) {
+        let at = self.wall();
+        let request = &mut self.requests[number];
+        if request.over {
+            return;
+        }
+        request.attempts += 1;
+        let attempt = request.attempts;
+        let submission = request.submission(at, &mut self.random);
+        let reply = Some(ReplyTo::Sender { number, attempt });
+        let letter = Letter { reply, ..Letter::plain(Input::Submit(submission)) };
+        self.note(&format!("request {number}, attempt {attempt}"));
+        if self.post(letter) {
+            let patience = self.random.pick(&[5, 10, 30]) * SECOND;
+            self.agenda.plan(self.now + patience, Event::Patience { number, attempt });
+        } else {
+            let pause = self.random.between(2, 30) * SECOND;
+            self.agenda.plan(self.now + pause, Event::Request { number });
+        }
+    }
+
+    fn lose_patience(&mut self, number: usize, attempt: u32) {
+        let request = &mut self.requests[number];
+        if request.over || request.attempts != attempt {
+            return;
+        }
+        // Without a key a repeat may double the incident: a careful sender asks a person, who says no.
+        if request.key.is_none() && self.random.chance(500) {
+            request.over = true;
+        } else {
+            self.agenda.plan(self.now, Event::Request { number });
+        }
+    }
+
+    /// A sender gets an answer, if it does.
+    pub(crate) fn told(&mut self, number: usize, attempt: u32, answer: &Answer) {
+        let lost = self.chance(self.plan.lost_answers);
+        let request = &mut self.requests[number];
+        match answer {
+            Answer::Accepted { incidents, .. } => {
+                let incidents = incidents.to_vec();
+                check_answer(&mut self.ledger, request, &incidents);
+                if !lost {
+                    request.told = Some(incidents);
+                    request.over = true;
+                }
+            }
+            Answer::KeyReused => {
+                let wrong = !request.stolen_key
+                    && !self.requests.iter().any(|other| other.stolen_key && other.key == self.requests[number].key);
+                self.ledger.demand(!wrong, || format!("request {number}, attempt {attempt}: its key is nobody else's"));
+                self.requests[number].over = true;
+            }
+            Answer::Changed => self.ledger.faults.push(format!("request {number} got {answer:?}")),
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let told: Vec<IncidentId> =
+            self.requests.iter().flat_map(|request| request.told.iter().flatten()).copied().collect();
+        if told.is_empty() {
+            return;
+        }
+        self.changes += 1;
+        let by = format!("person {}", self.changes);
+        let state = self.random.pick(&[State::Acked, State::Resolved]);
+        let incident = told[self.random.index(told.len())];
+        let change = StateChanged { incident, state, by: by.clone(), comment: String::new() };
+        self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });
+    }
+
+    /// The tail goes on where the journal says.
+    pub(crate) fn open_tail(&mut self, process: &Process) {
+        let offset = process.engine.state().inputs().get("audit").map_or(0, |(_, offset)| *offset);
+        self.file.next = usize::try_from(offset / LINE_BYTES).expect("a short file");
+        self.file.asked = self.file.next;
+        let pause = self.random.between(0, 10 * SECOND);
+        self.agenda.plan(self.now + pause, Event::Tail { life: process.life });
+    }
+
+    fn read_tail(&mut self, life: u64) {
+        let waits = self.file.asked > self.file.next;
+        if waits || self.file.next == self.file.lines.len() || self.process.as_ref().is_none_or(|p| p.life != life) {
+            return;
+        }
+        let end = self.file.lines.len().min(self.file.next + self.random.index(5) + 1);
+        let lines = &self.file.lines[self.file.next..end];
+        let at = Timestamp::from_microsecond(BEGINNING).expect("a constant time");
+        let read = InputRead { input: "audit".to_owned(), file: "1".to_owned(), offset: end as u64 * LINE_BYTES };
+        let submission =
+            Submission { incidents: incidents(lines, at, &mut self.random), read: Some(read), ..Submission::default() };
+        self.file.asked = end;
+        self.post(Letter { reply: Some(ReplyTo::Tail), ..Letter::plain(Input::Submit(submission)) });
+    }
+
+    pub(crate) fn tail_taken(&mut self, life: u64) {
+        self.file.next = self.file.asked;
+        let pause = self.random.between(0, self.plan.active / 20);
+        self.agenda.plan(self.now + pause, Event::Tail { life });
+    }
+
+    /// What must hold at rest.
+    fn close(&mut self) {
+        let mut fresh = Ledger::new(self.configs.iter().map(|config| config.settings.clone()));
+        fresh.follow(self.disk.entries(), Moment::default());
+        for request in &self.requests {
+            for id in request.told.iter().flatten() {
+                fresh
+                    .demand(fresh_has(&self.ledger, id), || format!("{id} was acknowledged and is not in the journal"));
+            }
+            for draft in &request.drafts {
+                let count = fresh.marks.get(&draft.mark).copied().unwrap_or(0);
+                let most = if request.key.is_some() { 1 } else { request.attempts };
+                let least = u32::from(request.told.is_some());
+                let right = (least..=most).contains(&count);
+                fresh.demand(right, || {
+                    format!("{} is {count} times in the journal, allowed {least} to {most}", draft.mark)
+                });
+            }
+        }
+        for draft in &self.file.lines {
+            let count = fresh.marks.get(&draft.mark).copied().unwrap_or(0);
+            fresh.demand(count == 1, || format!("the line {} is {count} times in the journal", draft.mark));
+        }
+        self.ledger.faults.extend(fresh.faults.into_iter().filter(|fault| !fault.contains("steady channel")));
+        if let Some(process) = self.process.take() {
+            let configured: BTreeSet<String> = self.configs[process.config].channels.keys().cloned().collect();
+            self.ledger.close(&configured);
+            self.check_replay(&process.engine, "the end");
+        }
+    }
+
+    pub(crate) fn finish(self) -> (Report, Vec<String>) {
+        let (deliveries, attempts, receipts) = self.ledger.counts();
+        let entries = self.disk.entries();
+        let snapshots = entries.iter().filter(|entry| entry.kind == kind::SNAPSHOT).count() as u64;
+        let (trace_hash, lines) = self.trace.finish();
+        let incidents = self.ledger.incidents.len() as u64;
+        let records = entries.len() as u64;
+        (Report { trace_hash, incidents, deliveries, attempts, receipts, snapshots, records, ..self.report }, lines)
+    }
+}
+
+fn fresh_has(ledger: &Ledger, id: &IncidentId) -> bool {
+    ledger.incidents.contains_key(id)
+}
+
+/// An answer must be about incidents that are durable, and be the same for each attempt under one key.
+fn check_answer(ledger: &mut Ledger, request: &Request, incidents: &[IncidentId]) {
+    let marks: Vec<Option<String>> = incidents.iter().map(|id| ledger.incidents.get(id).cloned()).collect();
+    let expected: Vec<Option<String>> = request.drafts.iter().map(|draft| Some(draft.mark.clone())).collect();
+    ledger.demand(marks == expected, || {
+        format!("answered {marks:?} for {expected:?}: not durable, or another request's")
+    });
+    if let Some(key) = &request.key {
+        let durable = ledger.keys.get(key).is_some_and(|ids| ids == incidents);
+        ledger.demand(durable, || format!("the answer under the key {key} is not what the journal has"));
+    }
+}
