@@ -164,6 +164,8 @@ impl Smtp {
             accepted.map_err(|stop| stop.about(&name))?;
         }
         self.within(session.command(commands::Data)).await?;
+        // The library ends the last line itself.
+        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         session.message(message).await.map_err(|error| self.stop(&error))
     }
 
@@ -191,7 +193,8 @@ impl Smtp {
             return if code == 421 { Stop::Broken(reply) } else { Stop::Refused(reply) };
         }
         let SmtpTransport { host, port, .. } = &self.settings;
-        Stop::Broken(no_answer(format!("{host}:{port}: {}", describe(error))))
+        let cause = if tls::is_certificate_fault(error) { Cause::Auth } else { Cause::Network };
+        Stop::Broken(Reply::Failed { cause, detail: format!("{host}:{port}: {}", describe(error)) })
     }
 }
 
@@ -201,11 +204,11 @@ impl Stop {
         reply
     }
 
-    /// Says whom a refusal is about.
+    /// Says whom a refusal is about; behind the server's words, whose beginning has a meaning (RFC 3463).
     fn about(self, recipient: &str) -> Stop {
         match self {
             Stop::Refused(Reply::Smtp { code, text }) => {
-                Stop::Refused(Reply::Smtp { code, text: harmless(&format!("<{recipient}>: {text}")) })
+                Stop::Refused(Reply::Smtp { code, text: harmless(&format!("{text} (about <{recipient}>)")) })
             }
             other => other,
         }
