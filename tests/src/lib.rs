@@ -1,11 +1,16 @@
 //! What the end-to-end tests share: a server that is started, asked and killed, receivers that record, and waiting with
 //! a deadline. Knows the binary from outside only.
 
+pub mod certificates;
 pub mod client;
+pub mod daemon;
 pub mod deliveries;
+pub mod postfix;
+pub mod rsyslog;
 pub mod server;
 pub mod sink;
 pub mod storm;
+pub mod terminal;
 pub mod wait;
 
 /// Says on standard error why a test does not run here.

@@ -1,0 +1,81 @@
+//! Certificates of authorities that only these tests trust, made with the `openssl` command.
+
+use crate::daemon::needed;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// An authority of its own, and a server certificate that it has signed.
+pub struct Certificates {
+    dir: TempDir,
+}
+
+impl Certificates {
+    /// A fresh authority; its server certificate is for `localhost` and 127.0.0.1.
+    ///
+    /// # Panics
+    /// Where `openssl` is missing or fails.
+    #[must_use]
+    pub fn new() -> Certificates {
+        Certificates::naming("DNS:localhost,IP:127.0.0.1")
+    }
+
+    /// A fresh authority; its server certificate has these alternative names, such as `DNS:elsewhere.example.org`.
+    ///
+    /// # Panics
+    /// Where `openssl` is missing or fails.
+    #[must_use]
+    pub fn naming(names: &str) -> Certificates {
+        let dir = tempfile::Builder::new().prefix("balefire-ca-").tempdir().expect("a temporary directory can be made");
+        let certificates = Certificates { dir };
+        let extensions = format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n");
+        fs::write(certificates.path("extensions"), extensions).expect("the directory is ours");
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=Authority of a test", "-keyout", "ca.key", "-out"];
+        let rights =
+            ["ca.pem", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"];
+        certificates.openssl(&[&authority[..], &rights[..], &curve[..]].concat());
+        let request = ["req", "-subj", "/CN=Server of a test", "-keyout", "server.key", "-out", "server.csr"];
+        certificates.openssl(&[&request[..], &curve[..]].concat());
+        let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        certificates
+            .openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"][..]].concat());
+        certificates
+    }
+
+    /// The authority's certificate.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// The server's certificate.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.path("server.pem")
+    }
+
+    /// The server's key.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.path("server.key")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let program = needed(Path::new("/usr/bin/openssl"), "openssl");
+        let output = Command::new(program).args(arguments).current_dir(self.dir.path()).output();
+        let output = output.expect("openssl can be started");
+        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Certificates {
+        Certificates::new()
+    }
+}
