@@ -34,21 +34,17 @@ pub(crate) struct Config {
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
 }
 
-/// All configurations that the seed's life knows; the first is the one that it begins and ends with.
+/// All configurations that the seed's life knows; the first is the one that it begins and ends with, and every second
+/// lacks a channel.
 pub(crate) fn configs(random: &mut Random) -> Vec<Config> {
     let count = random.between(1, 4);
     let whole = config(random, 0, None);
     let mut configs = vec![whole];
     for number in 1..count {
         let left_out = random.pick(&["hook-a", "hook-b", "siem", "soc-mail"]);
-        configs.push(config(random, number, random_without(number, left_out)));
+        configs.push(config(random, number, (number % 2 == 1).then_some(left_out)));
     }
     configs
-}
-
-/// Every second variant lacks a channel.
-fn random_without(number: u64, left_out: &'static str) -> Option<&'static str> {
-    (number % 2 == 1).then_some(left_out)
 }
 
 fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {

@@ -3,13 +3,11 @@
 
 use crate::agenda::Event;
 use crate::disk::{DiskFault, Survival};
-use crate::network::{fate, sight};
 use crate::plan::SECOND;
-use crate::process::{Flight, Letter, Process, ReplyTo, Round, last_snapshot, replay};
+use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot, replay};
 use crate::world::World;
-use balefire_channels::{Reply, Request, Step};
-use balefire_engine::{Act, Input, Job};
-use balefire_model::{AppendError, Cause, Delivery, Entry, Journal, Outcome, Record};
+use balefire_engine::{Act, Input};
+use balefire_model::{AppendError, Entry, Journal, Record};
 use std::sync::Arc;
 
 /// How long the driver waits when the disk is full.
@@ -44,7 +42,9 @@ impl World {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
-        self.check_replay(&engine, "a start");
+        if snapshot.is_some() {
+            self.check_replay(&engine, None, "a start");
+        }
         let mut process = Process {
             life: self.lives,
             engine,
@@ -191,7 +191,8 @@ impl World {
             self.send(process, job);
         }
         if self.random.chance(10) {
-            self.check_replay(&process.engine, "a round");
+            let snapshot = if self.random.chance(500) { process.last_snapshot } else { None };
+            self.check_replay(&process.engine, snapshot, "a round");
         }
         Committed::Done
     }
@@ -277,108 +278,16 @@ impl World {
         }
     }
 
-    /// Begins an attempt.
-    fn send(&mut self, process: &mut Process, job: Job) {
-        self.ledger.sent(job.delivery, job.attempt);
-        let place = usize::try_from(job.accepted_at.0).expect("a journal in memory");
-        let incident = match self.disk.entries().get(place).map(Record::decode) {
-            Some(Ok(Record::Accepted(incident))) => incident,
-            _ => return self.ledger.faults.push(format!("record {place} is no incident, but {job:?} says so")),
+    /// The engine's memory and what the journal gives again are the same, from a snapshot on or from the beginning.
+    pub(crate) fn check_replay(&mut self, engine: &balefire_engine::Engine, snapshot: Option<usize>, when: &str) {
+        let again = match replay(&self.disk, snapshot) {
+            Ok(again) => again.state().snapshot(),
+            Err(fault) => return self.ledger.faults.push(fault),
         };
-        self.note(&format!("attempt {} of {} to {}", job.attempt, job.delivery, job.channel));
-        let Some(channel) = self.configs[process.config].channels.get(&job.channel) else {
-            let detail = format!("channel {} has no worker", job.channel);
-            let outcome = Outcome::Rejected { cause: Cause::Network, detail };
-            return process.mailbox.push_back(Letter::plain(ended(&job, outcome)));
-        };
-        self.flights += 1;
-        let timeout = u64::try_from(channel.limits().attempt_timeout.as_micros()).expect("a short time");
-        let (life, flight) = (process.life, self.flights);
-        self.agenda.plan(self.now + timeout, Event::Timeout { life, flight });
-        let begun = Flight { job, incident, config: process.config, at: self.wall(), replies: Vec::new() };
-        process.flights.insert(flight, begun);
-        self.go_on(process, flight);
-    }
-
-    /// Asks the channel what to do next, and does it.
-    fn go_on(&mut self, process: &mut Process, number: u64) {
-        let Some(flight) = process.flights.get(&number) else { return };
-        let job = &flight.job;
-        let channel = self.configs[flight.config].channels[&job.channel].clone();
-        let delivery = Delivery {
-            id: job.delivery,
-            channel: &job.channel,
-            reason: job.reason,
-            incident: &flight.incident,
-            attempt: job.attempt,
-            now: flight.at,
-        };
-        let step = channel.step(&delivery, &flight.replies);
-        if self.random.chance(50) {
-            let again = channel.step(&delivery, &flight.replies);
-            let same = format!("{step:?}") == format!("{again:?}");
-            self.ledger.demand(same, || format!("{} answers the same question in two ways", job.channel));
-        }
-        match step {
-            Step::Send(request) => {
-                let job = job.clone();
-                self.transmit(process.life, number, &job, &request);
-            }
-            Step::Done(outcome) => self.land(process, number, outcome),
-        }
-    }
-
-    fn transmit(&mut self, life: u64, flight: u64, job: &Job, request: &Request) {
-        let fate = fate(self.behaviours[&job.channel], request, &mut self.random);
-        if let Some(after) = fate.arrives {
-            let arrival = Event::Arrival { delivery: job.delivery, sighting: sight(request) };
-            self.agenda.plan(self.now + after, arrival);
-        }
-        if let Some((after, reply)) = fate.replies {
-            self.agenda.plan(self.now + after, Event::Answered { life, flight, reply });
-        }
-    }
-
-    fn land(&mut self, process: &mut Process, number: u64, outcome: Outcome) {
-        let Some(flight) = process.flights.remove(&number) else { return };
-        self.note(&format!("attempt {} of {}: {outcome:?}", flight.job.attempt, flight.job.delivery));
-        process.mailbox.push_back(Letter::plain(ended(&flight.job, outcome)));
-    }
-
-    /// A reply has come.
-    pub(crate) fn replied(&mut self, life: u64, flight: u64, reply: Reply) {
-        let Some(mut process) = self.process.take_if(|process| process.life == life) else { return };
-        if let Some(flight) = process.flights.get_mut(&flight) {
-            flight.replies.push(reply);
-        }
-        self.go_on(&mut process, flight);
-        self.process = Some(process);
-        self.wake(self.now);
-    }
-
-    /// An attempt has taken as long as it may.
-    pub(crate) fn timed_out(&mut self, life: u64, flight: u64) {
-        let Some(mut process) = self.process.take_if(|process| process.life == life) else { return };
-        let outcome = Outcome::Rejected { cause: Cause::Network, detail: "no answer in time".to_owned() };
-        self.land(&mut process, flight, outcome);
-        self.process = Some(process);
-        self.wake(self.now);
-    }
-
-    /// The engine's memory and what the journal gives again are the same, with and without snapshots.
-    pub(crate) fn check_replay(&mut self, engine: &balefire_engine::Engine, when: &str) {
         let live = engine.state().snapshot();
-        for snapshot in [None, last_snapshot(&self.disk)] {
-            match replay(&self.disk, snapshot) {
-                Ok(again) => {
-                    let again = again.state().snapshot();
-                    self.ledger.demand(again.get() == live.get(), || {
-                        format!("at {when}, replay from {snapshot:?} differs:\n   live {live}\n   again {again}")
-                    });
-                }
-                Err(fault) => self.ledger.faults.push(fault),
-            }
-        }
+        self.ledger.demand(again.get() == live.get(), || {
+            format!("at {when}, replay from {snapshot:?} differs:\n   live {live}\n   again {again}")
+        });
     }
 
     fn answer(&mut self, process: &mut Process, reply: ReplyTo, answer: balefire_engine::Answer) {
@@ -414,10 +323,6 @@ impl World {
         let kinds: Vec<&str> = entries.iter().map(|entry| balefire_model::record::kind::name(entry.kind)).collect();
         self.note(&format!("append {}", kinds.join(" ")));
     }
-}
-
-fn ended(job: &Job, outcome: Outcome) -> Input {
-    Input::AttemptEnded { delivery: job.delivery, attempt: job.attempt, outcome }
 }
 
 /// The inputs that bring configurations into force.

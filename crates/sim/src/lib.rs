@@ -3,7 +3,9 @@
 //! says. The same seed lives the same life, to the last byte.
 
 mod agenda;
+mod attempts;
 mod config;
+mod crowd;
 mod disk;
 mod driver;
 mod ledger;

@@ -41,7 +41,7 @@ impl Plan {
         let active = SECOND * random.pick(&[60, 600, 7_200]);
         Plan {
             active,
-            requests: random.pick(&[8, 40, 80]),
+            requests: random.pick(&[8, 30, 60]),
             lines: random.sometimes(500, 1, 30),
             crashes: random.pick(&[0, 3, 20, 60]),
             sync_failures: random.pick(&[0, 0, 5]),

@@ -1,0 +1,131 @@
+//! What the people and the tailed file do in the world, and what they make of the answers.
+
+use crate::agenda::Event;
+use crate::ledger::Ledger;
+use crate::people::{Request, incidents};
+use crate::plan::SECOND;
+use crate::process::{Letter, Process, ReplyTo};
+use crate::world::{BEGINNING, World};
+use balefire_engine::{Answer, Input, Submission};
+use balefire_model::record::{InputRead, StateChanged};
+use balefire_model::{IncidentId, State};
+use jiff::Timestamp;
+
+/// The bytes of a line of the tailed file.
+const LINE_BYTES: u64 = 10;
+
+impl World {
+    pub(crate) fn request(&mut self, number: usize) {
+        let at = self.wall();
+        let request = &mut self.requests[number];
+        if request.over {
+            return;
+        }
+        request.attempts += 1;
+        let attempt = request.attempts;
+        let submission = request.submission(at, &mut self.random);
+        let reply = Some(ReplyTo::Sender { number, attempt });
+        let letter = Letter { reply, ..Letter::plain(Input::Submit(submission)) };
+        self.note(&format!("request {number}, attempt {attempt}"));
+        if self.post(letter) {
+            let patience = self.random.pick(&[5, 10, 30]) * SECOND;
+            self.agenda.plan(self.now + patience, Event::Patience { number, attempt });
+        } else {
+            let pause = self.random.between(2, 30) * SECOND;
+            self.agenda.plan(self.now + pause, Event::Request { number });
+        }
+    }
+
+    pub(crate) fn lose_patience(&mut self, number: usize, attempt: u32) {
+        let request = &mut self.requests[number];
+        if request.over || request.attempts != attempt {
+            return;
+        }
+        // Without a key a repeat may double the incident: a careful sender asks a person, who says no.
+        if request.key.is_none() && self.random.chance(500) {
+            request.over = true;
+        } else {
+            self.agenda.plan(self.now, Event::Request { number });
+        }
+    }
+
+    /// A sender gets an answer, if it does.
+    pub(crate) fn told(&mut self, number: usize, attempt: u32, answer: &Answer) {
+        let lost = self.chance(self.plan.lost_answers);
+        let request = &mut self.requests[number];
+        match answer {
+            Answer::Accepted { incidents, .. } => {
+                let incidents = incidents.to_vec();
+                check_answer(&mut self.ledger, request, &incidents);
+                if !lost {
+                    request.told = Some(incidents);
+                    request.over = true;
+                }
+            }
+            Answer::KeyReused => {
+                let wrong = !request.stolen_key
+                    && !self.requests.iter().any(|other| other.stolen_key && other.key == self.requests[number].key);
+                self.ledger.demand(!wrong, || format!("request {number}, attempt {attempt}: its key is nobody else's"));
+                self.requests[number].over = true;
+            }
+            Answer::Changed => self.ledger.faults.push(format!("request {number} got {answer:?}")),
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self) {
+        let told: Vec<IncidentId> =
+            self.requests.iter().flat_map(|request| request.told.iter().flatten()).copied().collect();
+        if told.is_empty() {
+            return;
+        }
+        self.changes += 1;
+        let by = format!("person {}", self.changes);
+        let state = self.random.pick(&[State::Acked, State::Resolved]);
+        let incident = told[self.random.index(told.len())];
+        let change = StateChanged { incident, state, by: by.clone(), comment: String::new() };
+        self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });
+    }
+
+    /// The tail goes on where the journal says.
+    pub(crate) fn open_tail(&mut self, process: &Process) {
+        let offset = process.engine.state().inputs().get("audit").map_or(0, |(_, offset)| *offset);
+        self.file.next = usize::try_from(offset / LINE_BYTES).expect("a short file");
+        self.file.asked = self.file.next;
+        let pause = self.random.between(0, 10 * SECOND);
+        self.agenda.plan(self.now + pause, Event::Tail { life: process.life });
+    }
+
+    pub(crate) fn read_tail(&mut self, life: u64) {
+        let waits = self.file.asked > self.file.next;
+        if waits || self.file.next == self.file.lines.len() || self.process.as_ref().is_none_or(|p| p.life != life) {
+            return;
+        }
+        let end = self.file.lines.len().min(self.file.next + self.random.index(5) + 1);
+        let lines = &self.file.lines[self.file.next..end];
+        let at = Timestamp::from_microsecond(BEGINNING).expect("a constant time");
+        let read = InputRead { input: "audit".to_owned(), file: "1".to_owned(), offset: end as u64 * LINE_BYTES };
+        let submission =
+            Submission { incidents: incidents(lines, at, &mut self.random), read: Some(read), ..Submission::default() };
+        self.file.asked = end;
+        self.post(Letter { reply: Some(ReplyTo::Tail), ..Letter::plain(Input::Submit(submission)) });
+    }
+
+    pub(crate) fn tail_taken(&mut self, life: u64) {
+        self.file.next = self.file.asked;
+        let pause = self.random.between(0, self.plan.active / 20);
+        self.agenda.plan(self.now + pause, Event::Tail { life });
+    }
+}
+
+/// An answer must be about incidents that are durable, and be the same for each attempt under one key.
+fn check_answer(ledger: &mut Ledger, request: &Request, incidents: &[IncidentId]) {
+    let marks: Vec<Option<String>> = incidents.iter().map(|id| ledger.incidents.get(id).cloned()).collect();
+    let expected: Vec<Option<String>> = request.drafts.iter().map(|draft| Some(draft.mark.clone())).collect();
+    ledger.demand(marks == expected, || {
+        format!("answered {marks:?} for {expected:?}: not durable, or another request's")
+    });
+    if let Some(key) = &request.key {
+        let durable = ledger.keys.get(key).is_some_and(|ids| ids == incidents);
+        ledger.demand(durable, || format!("the answer under the key {key} is not what the journal has"));
+    }
+}
