@@ -1,5 +1,7 @@
 //! Laws of the engine as a whole: inputs in, records and acts out.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Preset, Route, Routing};
 use balefire_engine::{

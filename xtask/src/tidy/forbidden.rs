@@ -30,7 +30,7 @@ impl Rule {
 const WAIT: &str = "tests/src/wait.rs";
 
 /// Where the runtime is started, there is no runtime's thread to stop.
-const START: &[&str] = &["crates/app/src/main.rs", "crates/app/src/cli/"];
+const START: &[&str] = &["crates/app/src/main.rs", "crates/app/src/cli/", "crates/app/src/listen/tail/tests.rs"];
 
 const RULES: &[Rule] = &[
     Rule {

@@ -3,7 +3,7 @@
 use super::{Exit, Place, fail};
 use crate::config::{Config, InputKind, Overrides, Problems};
 use crate::core::{self, Core, Stopping};
-use crate::http::{App, Server};
+use crate::http::{App, Places, Server};
 use crate::listen::{stdin, tail};
 use crate::logs::{self, LogFormat};
 use crate::reception::Reception;
@@ -137,6 +137,7 @@ impl Serve {
 }
 
 fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) -> App {
+    let body_bytes_max = current.borrow().body_bytes_max();
     let reception = Reception {
         mailbox: core.mailbox.clone(),
         metrics: core.metrics.clone(),
@@ -151,6 +152,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         metrics: core.metrics.clone(),
         config: current.subscribe(),
         reloader: Arc::new(reloader),
+        places: Places::new(body_bytes_max),
     }
 }
 

@@ -4,9 +4,8 @@
 use super::durable::Durable;
 use super::mailbox::{Letter, Mailbox, Unavailable};
 use super::recent::Recent;
-use super::workers::Workers;
+use super::workers::{Crew, Workers};
 use crate::clock;
-use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::transport;
 use balefire_engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
@@ -22,6 +21,9 @@ use tokio::task::JoinSet;
 
 /// The most letters that share a sync: enough to fill it, few enough to keep it short.
 const GROUP_LETTERS_MAX: usize = 2048;
+
+/// The bytes of bodies that share a sync: more would only hold memory.
+const GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// How long the thread sleeps at most: the watchdog wants to see it go round.
 const ROUND_MAX: Duration = Duration::from_secs(1);
@@ -63,6 +65,8 @@ struct Round {
     jobs: Vec<Job>,
     /// Attempts that ended; taken in again if the append fails.
     ended: Vec<Input>,
+    /// A configuration that comes into force with this round.
+    configured: Option<(Crew, Arc<Settings>)>,
 }
 
 impl Driver {
@@ -80,13 +84,16 @@ impl Driver {
         loop {
             let now = clock::now();
             self.mailbox.beat(now);
-            let letters = self.mailbox.take(GROUP_LETTERS_MAX, self.until_due(now));
+            let letters = self.mailbox.take(GROUP_LETTERS_MAX, GROUP_BYTES_MAX, self.until_due(now));
             let round = self.decide(clock::now(), letters);
             match self.commit(round) {
                 Ok(()) => {}
                 Err(Refused { error: AppendError::Full { place, source }, ended }) => {
                     tracing::error!(place, error = %source, "journal has no space: refusing until there is some");
-                    self.wait_for_space(ended);
+                    if let Err(error) = self.wait_for_space(ended) {
+                        self.finish();
+                        return Err(error);
+                    }
                 }
                 Err(Refused { error, .. }) => {
                     self.finish();
@@ -121,7 +128,14 @@ impl Driver {
     }
 
     fn decide(&mut self, at: Timestamp, letters: VecDeque<Letter>) -> Round {
-        let mut round = Round { at, records: Vec::new(), answers: Vec::new(), jobs: Vec::new(), ended: Vec::new() };
+        let mut round = Round {
+            at,
+            records: Vec::new(),
+            answers: Vec::new(),
+            jobs: Vec::new(),
+            ended: Vec::new(),
+            configured: None,
+        };
         if letters.is_empty() {
             self.step(Letter::plain(Input::Tick), &mut round);
         }
@@ -136,11 +150,14 @@ impl Driver {
         if let Some(stopping) = stop {
             self.stopping.get_or_insert(stopping);
         }
-        if let Some(config) = config
-            && let Err(error) = self.configure(&config)
-        {
-            let why = format!("the new configuration cannot be used: {error}");
-            return answer(reply, Err(Unavailable { why, retry_after: FULL_WAIT }));
+        if let Some(config) = config {
+            match self.workers.open(&config.channels) {
+                Ok(crew) => round.configured = Some((crew, Arc::new(config.engine_settings()))),
+                Err(error) => {
+                    let why = format!("the new configuration cannot be used: {error}");
+                    return answer(reply, Err(Unavailable { why, retry_after: FULL_WAIT }));
+                }
+            }
         }
         if matches!(input, Input::AttemptEnded { .. }) {
             round.ended.push(input.clone());
@@ -155,14 +172,8 @@ impl Driver {
         }
     }
 
-    fn configure(&mut self, config: &Config) -> Result<(), transport::OpenError> {
-        self.workers.configure(&config.channels)?;
-        self.settings = Arc::new(config.engine_settings());
-        Ok(())
-    }
-
     fn commit(&mut self, round: Round) -> Result<(), Refused> {
-        let Round { at, records, answers, jobs, ended } = round;
+        let Round { at, records, answers, jobs, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
             let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
@@ -177,6 +188,10 @@ impl Driver {
                 }
             }
             self.metrics.synced(before.elapsed());
+        }
+        if let Some((crew, settings)) = configured {
+            self.workers.install(crew);
+            self.settings = settings;
         }
         for (offset, record) in (0..).zip(records) {
             self.metrics.count(&record);
@@ -217,7 +232,7 @@ impl Driver {
         tracing::error!(%delivery, attempt, detail, "attempt could not be made");
         let outcome = Outcome::Rejected { cause: Cause::Network, detail };
         let letter = Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
-        if self.mailbox.post(letter).is_err() {
+        if !self.mailbox.post(letter) {
             tracing::debug!(%delivery, attempt, "attempt ended after the engine");
         }
     }
@@ -242,13 +257,13 @@ impl Driver {
 
     /// The disk is full: refuse what is new, keep what ended, and try until there is room. The engine has decided things
     /// that are not durable, so its memory is read from the journal again.
-    fn wait_for_space(&mut self, ended: Vec<Input>) {
+    fn wait_for_space(&mut self, ended: Vec<Input>) -> Result<(), AppendError> {
         self.mailbox.set_unready(Some("the journal has no space"));
         let mut kept: Vec<Letter> = ended.into_iter().map(Letter::plain).collect();
         loop {
             std::thread::sleep(FULL_WAIT);
             self.mailbox.beat(clock::now());
-            for mut letter in self.mailbox.take(usize::MAX, Duration::ZERO) {
+            for mut letter in self.mailbox.take(usize::MAX, usize::MAX, Duration::ZERO) {
                 match letter.reply.take() {
                     Some(reply) => refuse_full(reply),
                     None => kept.push(letter),
@@ -261,13 +276,17 @@ impl Driver {
                     continue;
                 }
             }
-            let configure = Letter::plain(Input::Configure(self.settings.clone()));
-            let letters = std::iter::once(configure).chain(kept.iter().map(Letter::again)).collect();
-            let round = self.decide(clock::now(), letters);
-            if self.commit(round).is_ok() {
-                self.mailbox.set_unready(None);
-                tracing::info!("journal has space again");
-                return;
+            let again = [Some(Input::Configure(self.settings.clone())), self.stopping.as_ref().map(|_| Input::Drain)];
+            let again = again.into_iter().flatten().map(Letter::plain);
+            let round = self.decide(clock::now(), again.chain(kept.iter().map(Letter::again)).collect());
+            match self.commit(round) {
+                Ok(()) => {
+                    self.mailbox.set_unready(None);
+                    tracing::info!("journal has space again");
+                    return Ok(());
+                }
+                Err(Refused { error: AppendError::Full { .. }, .. }) => {}
+                Err(Refused { error, .. }) => return Err(error),
             }
         }
     }

@@ -34,11 +34,12 @@ impl Durable {
         self.view.send_replace(position);
     }
 
-    /// Waits until the view shows what is durable now; `false` where it does not within `limit`.
-    pub(crate) async fn view_is_current(&self, limit: Duration) -> bool {
-        let target = self.journal();
+    /// Waits until the view has been brought up to a position, but no longer than `limit`.
+    pub(crate) async fn view_reaches(&self, target: Position, limit: Duration) {
         let mut view = self.view.subscribe();
         let caught_up = view.wait_for(|position| *position >= target);
-        matches!(tokio::time::timeout(limit, caught_up).await, Ok(Ok(_)))
+        if !matches!(tokio::time::timeout(limit, caught_up).await, Ok(Ok(_))) {
+            tracing::warn!(target = target.0, view = self.view().0, "view is behind the journal");
+        }
     }
 }

@@ -72,18 +72,18 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Hands a letter over. After the end of the engine's thread it comes back.
-    pub(crate) fn post(&self, letter: Letter) -> Result<(), Letter> {
+    /// Hands a letter over; `false` after the end of the engine's thread.
+    pub(crate) fn post(&self, letter: Letter) -> bool {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         if letters.closed {
-            return Err(letter);
+            return false;
         }
         self.queued_bytes.fetch_add(letter.bytes, Ordering::Relaxed);
         self.queued_incidents.fetch_add(letter.incidents, Ordering::Relaxed);
         letters.waiting.push_back(letter);
         drop(letters);
         self.arrived.notify_one();
-        Ok(())
+        true
     }
 
     /// Hands over letters that weigh nothing; `false` after the end of the engine's thread.
@@ -103,8 +103,8 @@ impl Mailbox {
     /// Cancel-safe in that the input is taken or not; a caller that stops waiting never learns which.
     pub(crate) async fn ask(&self, input: Input, bytes: usize, incidents: usize) -> Result<Answer, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.post(Letter { reply: Some(reply), bytes, incidents, ..Letter::plain(input) })
-            .map_err(|_| Unavailable::stopping())?;
+        // A letter that is not taken is dropped with its reply, which ends the wait.
+        self.post(Letter { reply: Some(reply), bytes, incidents, ..Letter::plain(input) });
         answer.await.unwrap_or_else(|_| Err(Unavailable::stopping()))
     }
 
@@ -113,28 +113,36 @@ impl Mailbox {
         let (reply, answer) = oneshot::channel();
         let input = Input::Configure(Arc::new(config.engine_settings()));
         let letter = Letter { reply: Some(reply), config: Some(config), ..Letter::plain(input) };
-        self.post(letter).map_err(|_| Unavailable::stopping())?;
+        self.post(letter);
         answer.await.unwrap_or_else(|_| Err(Unavailable::stopping()))
     }
 
     /// Orders the engine to stop when nothing is under way any more.
     pub(crate) fn stop(&self, stopping: Stopping) {
         let letter = Letter { stop: Some(stopping), ..Letter::plain(Input::Drain) };
-        if self.post(letter).is_err() {
+        if !self.post(letter) {
             tracing::debug!("the engine has stopped already");
         }
     }
 
-    /// Takes up to `most` letters; waits for the first until `deadline` has passed.
-    pub(crate) fn take(&self, most: usize, wait: Duration) -> VecDeque<Letter> {
+    /// Takes up to `most` letters, and no more than weigh `bytes` together but for the last of them; waits for the first
+    /// one, at most this long.
+    pub(crate) fn take(&self, most: usize, bytes: usize, wait: Duration) -> VecDeque<Letter> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         if letters.waiting.is_empty() && !letters.closed {
             letters = self.arrived.wait_timeout(letters, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let taken = if letters.waiting.len() <= most {
+        let mut weight = 0_usize;
+        let fits = letters.waiting.iter().take(most).take_while(|letter| {
+            let before = weight;
+            weight = weight.saturating_add(letter.bytes);
+            before <= bytes
+        });
+        let count = fits.count();
+        let taken = if count == letters.waiting.len() {
             std::mem::take(&mut letters.waiting)
         } else {
-            letters.waiting.drain(..most).collect()
+            letters.waiting.drain(..count).collect()
         };
         drop(letters);
         for letter in &taken {

@@ -85,7 +85,8 @@ pub(crate) fn start(config: &Config, terminal: Terminal, version: &str) -> Resul
     let durable = Arc::new(Durable::new(position, Position(0)));
     let metrics = Arc::new(Metrics::new());
     let mut workers = Workers::new(mailbox.clone(), terminal, tokio::runtime::Handle::current());
-    workers.configure(&config.channels)?;
+    let crew = workers.open(&config.channels)?;
+    workers.install(crew);
     let viewer = viewer::start(config.data.join("view"), reader.clone(), durable.clone(), metrics.clone())
         .map_err(StartError::Thread)?;
     let mut driver = Driver {

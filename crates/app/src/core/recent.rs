@@ -5,8 +5,8 @@ use balefire_model::{Incident, Position};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// How many incidents are kept. With those of ordinary size this is a few megabytes.
-const COUNT_MAX: usize = 4096;
+/// How many incidents are kept. With those of ordinary size this is a megabyte or two.
+const COUNT_MAX: usize = 1024;
 
 #[derive(Default)]
 pub(crate) struct Recent {

@@ -3,7 +3,15 @@
 use crate::config::Config;
 use balefire_engine::{ChannelPolicy, Rate, Retry, Settings};
 
+/// The largest body where no HTTP listener says otherwise: the socket takes bodies, too.
+const BODY_BYTES_MAX: u64 = 16 << 20;
+
 impl Config {
+    /// The largest body that is taken.
+    pub(crate) fn body_bytes_max(&self) -> u64 {
+        self.http.as_ref().map_or(BODY_BYTES_MAX, |http| http.body_bytes_max)
+    }
+
     /// What the engine needs to know.
     pub(crate) fn engine_settings(&self) -> Settings {
         let policy = |channel: &crate::config::ConfiguredChannel| ChannelPolicy {

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How many records are applied in one transaction.
 const CHUNK: usize = 4096;
 
+/// The bytes of records that one transaction holds in memory.
+const CHUNK_BYTES: usize = 8 << 20;
+
 /// How long to rest after less than a chunk: long enough to gather (a transaction costs as much as many records), short
 /// enough not to be noticed.
 const REST: Duration = Duration::from_millis(20);
@@ -90,7 +93,7 @@ impl Follower {
             let last_round = told_to_stop.load(Ordering::Acquire);
             match self.follow() {
                 Ok(0) if last_round => return,
-                Ok(count) if count < CHUNK && !last_round => std::thread::sleep(REST),
+                Ok(count) if count < CHUNK && self.is_close() && !last_round => std::thread::sleep(REST),
                 Ok(_) => {}
                 Err(error) => {
                     self.view = None;
@@ -106,6 +109,11 @@ impl Follower {
         }
     }
 
+    /// Whether less than a chunk is missing.
+    fn is_close(&self) -> bool {
+        self.durable.journal().0.saturating_sub(self.durable.view().0) < CHUNK as u64
+    }
+
     /// Applies the next chunk; returns how many records that were.
     fn follow(&mut self) -> Result<usize, FollowError> {
         let view = match &mut self.view {
@@ -113,6 +121,12 @@ impl Follower {
             none => none.insert(View::open(&self.dir)?),
         };
         let from = view.position();
+        if from > self.durable.journal() {
+            tracing::warn!(view = from.0, "view is of another journal, which was longer; building it anew");
+            self.view = None;
+            View::wipe(&self.dir)?;
+            return Ok(0);
+        }
         let chunk = read_chunk(&self.journal, from, self.durable.journal())?;
         if !chunk.is_empty() {
             view.apply(&chunk)?;
@@ -134,13 +148,15 @@ pub(crate) fn catch_up(view: &mut View, journal: &Reader, mut each: impl FnMut(P
     }
 }
 
-/// Reads up to [`CHUNK`] records.
+/// Reads up to [`CHUNK`] records, of no more than [`CHUNK_BYTES`] but for the last of them.
 fn read_chunk(journal: &Reader, from: Position, upto: Position) -> Result<Vec<Stored>, FollowError> {
     let mut chunk = Vec::new();
+    let mut bytes = 0;
     if from < upto {
         journal.read(from, upto, &mut |stored| {
+            bytes += stored.entry.payload.len();
             chunk.push(stored);
-            chunk.len() < CHUNK
+            chunk.len() < CHUNK && bytes < CHUNK_BYTES
         })?;
     }
     Ok(chunk)

@@ -15,6 +15,10 @@ use tokio::task::JoinSet;
 /// themselves.
 const REPORTS_MAX: usize = 4096;
 
+/// The workers of one configuration. Dropped, they end.
+#[derive(Default)]
+pub(crate) struct Crew(BTreeMap<String, mpsc::Sender<transport::Job>>);
+
 /// All workers, by the channel's name.
 pub(crate) struct Workers {
     open: BTreeMap<String, mpsc::Sender<transport::Job>>,
@@ -33,16 +37,19 @@ impl Workers {
         Workers { open: BTreeMap::new(), reports, cancel: watch::Sender::new(false), terminal, runtime, tasks }
     }
 
-    /// Opens the workers of a configuration; they take the place of those before, which finish what they have. All of them,
-    /// also where nothing seems to have changed: a changed secret does not show. Where one cannot be opened, nothing
-    /// changes.
-    pub(crate) fn configure(&mut self, channels: &[ConfiguredChannel]) -> Result<(), transport::OpenError> {
-        let mut next = BTreeMap::new();
+    /// Opens the workers of a configuration; all of them, also where nothing seems to have changed: a changed secret does
+    /// not show. They get work once they are installed.
+    pub(crate) fn open(&mut self, channels: &[ConfiguredChannel]) -> Result<Crew, transport::OpenError> {
+        let mut crew = BTreeMap::new();
         for channel in channels {
-            next.insert(channel.name.clone(), self.spawn(channel)?);
+            crew.insert(channel.name.clone(), self.spawn(channel)?);
         }
-        self.open = next;
-        Ok(())
+        Ok(Crew(crew))
+    }
+
+    /// Lets a crew take the place of the one before, which finishes what it has.
+    pub(crate) fn install(&mut self, crew: Crew) {
+        self.open = crew.0;
     }
 
     fn spawn(&mut self, channel: &ConfiguredChannel) -> Result<mpsc::Sender<transport::Job>, transport::OpenError> {
@@ -76,9 +83,8 @@ impl Workers {
 async fn hand_on(mut inbox: mpsc::Receiver<Finished>, mailbox: Arc<Mailbox>) {
     let mut ended = Vec::new();
     while inbox.recv_many(&mut ended, REPORTS_MAX).await > 0 {
-        let letter = |Finished { delivery, attempt, outcome }| {
-            Letter::plain(Input::AttemptEnded { delivery, attempt, outcome })
-        };
+        let letter =
+            |Finished { delivery, attempt, outcome }| Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
         if !mailbox.post_all(ended.drain(..).map(letter)) {
             tracing::debug!("attempts ended after the engine");
         }

@@ -2,7 +2,6 @@
 
 use super::App;
 use super::access::Operator;
-use super::body;
 use super::problem::Problem;
 use crate::core::Unavailable;
 use crate::reception::Declined;
@@ -23,8 +22,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a question waits for the view to catch up with what is durable.
-const VIEW_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a question waits for the view to catch up with what is durable. Then it is answered with what there is, and
+/// with how much is missing.
+const VIEW_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The largest body of these requests.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
@@ -112,11 +112,15 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Problem> {
     let Query(filter) = filter.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let query = filter.query()?;
-    let rows = read(&app, move |view| view.list(&query)).await?;
-    Ok(Json(json!({ "incidents": rows })))
+    let Read { found: rows, behind } = read(&app, move |view| view.list(&query)).await?;
+    Ok(Json(marked(json!({ "incidents": rows }), behind)))
 }
 
-pub(crate) async fn show(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    _: Operator,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
     let text = story::incident(&find(&app, &id).await?);
     let text = text.map_err(|_| {
         let detail = "the view is damaged here: run `balefire rebuild`; the journal has everything";
@@ -128,8 +132,8 @@ pub(crate) async fn show(State(app): State<App>, _: Operator, Path(id): Path<Str
 pub(crate) async fn why(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let incident = find(&app, &id).await?;
     let id = incident.row.id;
-    let lines = read(&app, move |view| view.story(id)).await?;
-    Ok(Json(story::why(&incident, &lines)))
+    let Read { found: lines, behind } = read(&app, move |view| view.story(id)).await?;
+    Ok(Json(marked(story::why(&incident, &lines), behind)))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,7 +169,7 @@ async fn change(
     body: Body,
     state: balefire_model::State,
 ) -> Result<Json<Value>, Problem> {
-    let body = body::read(body, BODY_BYTES_MAX).await?;
+    let body = app.places.read(body, BODY_BYTES_MAX).await?.bytes;
     let act: Act = if body.is_empty() {
         Act::default()
     } else {
@@ -228,25 +232,43 @@ async fn find(app: &App, id: &str) -> Result<IncidentView, Problem> {
             None => Ok(None),
         },
     });
-    found.await?.ok_or_else(|| {
+    let Read { found, behind } = found.await?;
+    if found.is_none() && behind > 0 {
+        let detail = format!("not found yet: the view is {behind} records behind the journal; nothing is lost");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(VIEW_WAIT_MAX));
+    }
+    found.ok_or_else(|| {
         let id = balefire_model::text::one_line(id);
         Problem::new(StatusCode::NOT_FOUND, format!("there is no incident {}", balefire_model::text::cut(&id, 80)))
     })
+}
+
+/// What the view says, and how many durable records it does not know of.
+struct Read<T> {
+    found: T,
+    behind: u64,
+}
+
+/// An answer that says how much is missing from it, if anything is.
+fn marked(mut answer: Value, behind: u64) -> Value {
+    if let (Value::Object(members), 1..) = (&mut answer, behind) {
+        members.insert("records_behind".to_owned(), behind.into());
+    }
+    answer
 }
 
 /// Asks the view for what was durable when the question came.
 async fn read<T: Send + 'static>(
     app: &App,
     ask: impl FnOnce(&ViewReader) -> Result<T, ViewError> + Send + 'static,
-) -> Result<T, Problem> {
-    if !app.durable.view_is_current(VIEW_WAIT_MAX).await {
-        let detail = "the view is behind the journal; nothing is lost, it is catching up";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(VIEW_WAIT_MAX));
-    }
+) -> Result<Read<T>, Problem> {
+    let target = app.durable.journal();
+    app.durable.view_reaches(target, VIEW_WAIT_MAX).await;
+    let behind = target.0.saturating_sub(app.durable.view().0);
     let dir = app.config.borrow().data.join("view");
     let read = tokio::task::spawn_blocking(move || ask(&ViewReader::open(&dir)?));
     match read.await {
-        Ok(Ok(found)) => Ok(found),
+        Ok(Ok(found)) => Ok(Read { found, behind }),
         Ok(Err(error)) => Err(Problem::new(view_status(&error), error.to_string())),
         Err(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question could not be answered")),
     }

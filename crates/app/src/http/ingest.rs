@@ -3,7 +3,6 @@
 
 use super::App;
 use super::access::Sender;
-use super::body;
 use super::problem::Problem;
 use crate::reception::{Declined, OnError, Parcel, Receipt};
 use axum::body::Body;
@@ -37,10 +36,11 @@ pub(crate) async fn post(
         Problem::new(StatusCode::BAD_REQUEST, "query not understood; allowed: on_error=keep, on_error=refuse")
     })?;
     let shape = shape(&headers)?;
-    let bytes_max = app.config.borrow().http.as_ref().map_or(16 << 20, |http| http.body_bytes_max);
-    let body = body::read(body, bytes_max).await.inspect_err(|_| app.metrics.refused("body", 1))?;
-    let idempotency = idempotency(&headers, &source, &body)?;
-    let parcel = Parcel { body: &body, shape, source: &source, on_error, idempotency, read: None };
+    let bytes_max = app.config.borrow().body_bytes_max();
+    let whole = app.places.read(body, bytes_max).await.inspect_err(|_| app.metrics.refused("body", 1))?;
+    let body = &whole.bytes;
+    let idempotency = idempotency(&headers, &source, body)?;
+    let parcel = Parcel { body, shape, source: &source, on_error, idempotency, read: None };
     let receipt = app.reception.take(parcel).await.map_err(declined)?;
     Ok(answer(&receipt))
 }

@@ -9,6 +9,7 @@ mod ingest;
 mod problem;
 mod serve;
 
+pub(crate) use body::Places;
 pub(crate) use health::SILENT_MAX;
 pub(crate) use serve::Server;
 
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub metrics: Arc<Metrics>,
     pub config: watch::Receiver<Arc<Config>>,
     pub reloader: Arc<Reloader>,
+    pub places: Places,
 }
 
 fn router(app: App) -> Router {

@@ -132,8 +132,8 @@ async fn accept_tcp(
             () = stopped(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, address)) => {
-                connections.spawn(serve_tcp(stream, address, tls.clone(), router.clone(), stop.clone(), place));
+            Ok(peer) => {
+                connections.spawn(serve_tcp(peer, tls.clone(), router.clone(), stop.clone(), place));
             }
             Err(error) => rest(&error).await,
         }
@@ -144,8 +144,7 @@ async fn accept_tcp(
 }
 
 async fn serve_tcp(
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
     tls: Option<TlsAcceptor>,
     router: Router,
     stop: watch::Receiver<bool>,

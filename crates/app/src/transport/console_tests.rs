@@ -1,8 +1,6 @@
 //! What standard error gets to see: drawn to width where a person looks, one plain line elsewhere, never half of one that
 //! is called written.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use std::io::Read;
 

@@ -1,7 +1,5 @@
 //! What the file transport does on a real disk: nothing is called written before it is there, and rotation loses nothing.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use tempfile::TempDir;
 

@@ -1,7 +1,5 @@
 //! What the HTTP transport makes of servers that behave and of servers that do not, over real loopback sockets.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::transport::testing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,7 +1,5 @@
 //! How mail sessions go with servers that accept, refuse, hang up and hang, spoken by a scripted server on loopback.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::transport::testing;
 use balefire_model::text::Secret;

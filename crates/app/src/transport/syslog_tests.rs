@@ -1,7 +1,5 @@
 //! How syslog frames arrive at receivers that behave, that restart and that hang, over real sockets.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::transport::testing;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! What the transports' tests share: a TLS server on loopback and the authorities that know or do not know it. The
 //! certificates in `testdata/` are for `localhost` and are valid until 2126; nothing outside the tests trusts them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::net::{TcpListener, TcpStream};

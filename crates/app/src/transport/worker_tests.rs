@@ -1,8 +1,6 @@
 //! That every job gets exactly one outcome: whatever the channel's kind does, in which order the far side answers, and
 //! when the worker is told to end.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::transport::{Terminal, open};
 use balefire_channels::{FileTransport, HttpRequest, HttpTransport, Limits, Transport};

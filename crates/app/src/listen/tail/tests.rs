@@ -1,8 +1,6 @@
 //! The tail against real files: what is appended, rotated and truncated, and what came of it. Rounds are driven by
 //! hand, so that no test waits for a clock.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::decide::{QUIET_ROUNDS, QUIET_ROUNDS_BEFORE_EMPTY};
 use super::*;
 use balefire_intake::FieldError;
