@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The binary under test: `BALEFIRE_BIN`, else the release build, else the debug build beside the tests.
@@ -250,7 +251,7 @@ impl Server {
     /// Where there is none.
     #[must_use]
     pub fn why(&self, id: &str) -> Value {
-        self.get(&format!("/api/v1/incidents/{id}/why")).expect(200).json()
+        self.view(&format!("/api/v1/incidents/{id}/why"))
     }
 
     /// An incident with its state and its deliveries.
@@ -259,7 +260,20 @@ impl Server {
     /// Where there is none.
     #[must_use]
     pub fn show(&self, id: &str) -> Value {
-        self.get(&format!("/api/v1/incidents/{id}")).expect(200).json()
+        self.view(&format!("/api/v1/incidents/{id}"))
+    }
+
+    /// An answer of the view when it has caught up with everything that is accepted.
+    fn view(&self, path: &str) -> Value {
+        wait::within(Duration::from_secs(60), "the view has caught up", || {
+            let answer = self.get(path);
+            let text = answer.text();
+            match answer.status {
+                200 if answer.json().get("records_behind").is_none() => Ok(answer.json()),
+                200 | 503 => Err(text),
+                status => panic!("{path}: {status}: {text}"),
+            }
+        })
     }
 
     /// The list, newest first; `query` such as `severity=high&limit=10`.
@@ -268,7 +282,7 @@ impl Server {
     /// Where the query is refused.
     #[must_use]
     pub fn list(&self, query: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/api/v1/incidents?{query}")).expect(200).json();
+        let answer = self.view(&format!("/api/v1/incidents?{query}"));
         answer["incidents"].as_array().expect("a list").clone()
     }
 

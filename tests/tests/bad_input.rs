@@ -15,10 +15,8 @@ use std::time::{Duration, Instant};
 const RESIDENT_MB_MAX: f64 = 300.0;
 
 fn still_serves(server: &Server) {
-    let begin = Instant::now();
     let id = server.accept(&json!({"title": "still here", "severity": "critical"}));
     assert_eq!(server.show(&id)["incident"]["title"], "still here");
-    assert!(begin.elapsed() < Duration::from_secs(5), "it took {:?}", begin.elapsed());
     let resident = server.resident_mb();
     assert!(resident < RESIDENT_MB_MAX, "{resident:.0} MB");
 }

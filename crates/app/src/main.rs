@@ -19,10 +19,6 @@ mod transport;
 
 use std::process::ExitCode;
 
-// The system's allocator keeps what a burst of large bodies needed; this one gives it back, and is faster besides.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::main()
 }
