@@ -6,9 +6,10 @@ use std::time::Duration;
 
 pub(super) const HELP: &str = "  --seconds N        how long to send (default 10)
   --connections N    at once (default 16)
-  --batch N          incidents a request in accept-batch (default 100)
+  --batch N          incidents a request in accept-batch, and in deliver-webhook without --rate (default 100)
   --rate N           incidents a second offered in deliver-webhook; without it: as fast as they are accepted
   --incidents N      in the history, for memory (default 100000) and start (default 500000);
+                     sent, for deliver-webhook without --rate (default 200000);
                      records, for journal-append (default 1000000)
   --target ADDRESS   measure a server that runs already (accept-* only), instead of starting one
   --json             one JSON object a bench
