@@ -31,13 +31,13 @@ const STEPS: &[Step] = &[
     step("tidy", "cargo", &["xtask", "tidy"]),
     step("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     slow(step("licences and bans", "cargo", &["deny", "--locked", "check", "bans", "licenses", "sources"])),
-    step("tests", "cargo", &["test", "--workspace", "--exclude", "balefire-tests", "--locked"]),
+    step("tests", "cargo", &["test", "--workspace", "--exclude", "balefire-tests", "--locked", "--no-fail-fast"]),
     Step {
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
         ..step("documentation", "cargo", &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
     },
     slow(step("release build", "cargo", &["build", "--release", "--package", "balefire-app", "--locked"])),
-    slow(step("end to end", "cargo", &["test", "--package", "balefire-tests", "--locked"])),
+    slow(step("end to end", "cargo", &["test", "--package", "balefire-tests", "--locked", "--no-fail-fast"])),
 ];
 
 /// What a step came to.

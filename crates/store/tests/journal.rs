@@ -16,11 +16,7 @@ fn entry(number: u64, payload_bytes: usize) -> Entry {
 }
 
 fn open(dir: &Path, segment_bytes: u64) -> FileJournal {
-    open_with(dir, JournalOptions { segment_bytes, ..JournalOptions::default() })
-}
-
-fn open_with(dir: &Path, options: JournalOptions) -> FileJournal {
-    FileJournal::open(dir, options).unwrap().0
+    FileJournal::open(dir, JournalOptions { segment_bytes }).unwrap().0
 }
 
 fn read(journal: &FileJournal, from: u64) -> Vec<Stored> {
@@ -36,15 +32,15 @@ fn read(journal: &FileJournal, from: u64) -> Vec<Stored> {
 
 struct Files {
     dir: tempfile::TempDir,
-    options: JournalOptions,
+    segment_bytes: u64,
     journal: Option<FileJournal>,
 }
 
 impl Files {
-    fn new(options: JournalOptions) -> Files {
+    fn new(segment_bytes: u64) -> Files {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Some(open_with(&dir.path().join("journal"), options));
-        Files { dir, options, journal }
+        let journal = Some(open(&dir.path().join("journal"), segment_bytes));
+        Files { dir, segment_bytes, journal }
     }
 }
 
@@ -55,48 +51,15 @@ impl Subject for Files {
 
     fn reopen(&mut self) {
         self.journal = None;
-        self.journal = Some(open_with(&self.dir.path().join("journal"), self.options));
+        self.journal = Some(open(&self.dir.path().join("journal"), self.segment_bytes));
     }
 }
 
 #[test]
 fn files_keep_the_contract_in_one_segment_and_in_many() {
     for segment_bytes in [64 << 20, 4096, 1] {
-        for reserve_bytes in [0, 1 << 20] {
-            contract::check(&mut || Box::new(Files::new(JournalOptions { segment_bytes, reserve_bytes })));
-        }
+        contract::check(&mut || Box::new(Files::new(segment_bytes)));
     }
-}
-
-#[test]
-fn reserved_disk_is_no_part_of_the_journal_and_does_no_harm_after_a_crash() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = JournalOptions { reserve_bytes: 1 << 16, ..JournalOptions::default() };
-    let segment = dir.path().join(format!("{:020}.seg", 0));
-    for round in 0..20_u64 {
-        let (mut journal, opened) = FileJournal::open(dir.path(), options).unwrap();
-        assert_eq!(opened.position, Position(round * 2));
-        // What is torn away from the batch that was not synced: its record's first half, from the third round on.
-        assert_eq!(opened.cut.is_some(), round > 2, "round {round}");
-        journal.append(Position(round * 2), &[entry(round * 2, 500), entry(round * 2 + 1, 300)]).unwrap();
-        let numbers: Vec<u64> = read(&journal, 0).iter().map(|stored| stored.position.0).collect();
-        assert_eq!(numbers, (0..round * 2 + 2).collect::<Vec<_>>());
-        drop(journal);
-        let reserved = std::fs::metadata(&segment).unwrap().len();
-        assert!(reserved > 1 << 16, "{reserved} bytes: nothing is reserved");
-        if round >= 2 {
-            tear(&segment);
-        }
-    }
-}
-
-/// Puts the first half of a record of another batch after the last one, into the reserved zeros.
-fn tear(segment: &Path) {
-    let mut bytes = std::fs::read(segment).unwrap();
-    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let header = bytes[64..80].to_vec();
-    bytes[end..end + header.len()].copy_from_slice(&header);
-    std::fs::write(segment, bytes).unwrap();
 }
 
 #[test]
@@ -145,7 +108,7 @@ fn a_reader_sees_what_is_durable_and_fetches_any_record() {
 
 #[test]
 fn a_conflict_is_told_in_words() {
-    let mut files = Files::new(JournalOptions { segment_bytes: 4096, ..JournalOptions::default() });
+    let mut files = Files::new(4096);
     let refused = files.journal().append(Position(4), &[entry(0, 50)]).unwrap_err();
     assert!(matches!(refused, AppendError::Conflict { .. }));
     assert_eq!(refused.to_string(), "journal is at position 0, not at 4: another writer has appended");

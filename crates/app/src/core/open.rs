@@ -20,9 +20,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::task::JoinSet;
 
-/// The disk that the journal reserves ahead: some 4,000 records.
-const RESERVE_BYTES: u64 = 4 << 20;
-
 /// Why a start failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -68,10 +65,7 @@ pub(crate) struct Core {
 pub(crate) fn start(config: &Config, terminal: Terminal, version: &str) -> Result<Core, StartError> {
     std::fs::create_dir_all(&config.data)
         .map_err(|source| StartError::Directory { path: config.data.clone(), source })?;
-    let (mut journal, opened) = FileJournal::open(
-        &config.data.join("journal"),
-        JournalOptions { reserve_bytes: RESERVE_BYTES, ..JournalOptions::default() },
-    )?;
+    let (mut journal, opened) = FileJournal::open(&config.data.join("journal"), JournalOptions::default())?;
     let reader = journal.reader();
     let last_snapshot = opened.snapshot.as_ref().map(|stored| stored.position);
     if let Some(cut) = &opened.cut {

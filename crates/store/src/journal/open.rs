@@ -205,7 +205,7 @@ fn repair(dir: &Path, last: &mut Surveyed) -> Result<(Option<Tail>, Option<Cut>)
         return Ok((None, cut));
     }
     write_again(&file, scanned).map_err(&failed)?;
-    let tail = Tail { base, file, bytes: scanned.end_offset, reserved: 0 };
+    let tail = Tail { base, file, bytes: scanned.end_offset };
     // After a failed sync nothing about a segment is certain but what was certain before: the next record begins a new one.
     Ok((last.expected.believed.is_none().then_some(tail), cut))
 }

@@ -113,11 +113,6 @@ pub(crate) fn scan(file: &File, expected: Expected) -> io::Result<Scanned> {
             Err(Fault::Bad(what)) => what,
             Err(Fault::Io(error)) => return Err(error),
         };
-        if walk.open.is_none() && expected.until.is_none() && is_zero(file, offset, file_bytes)? {
-            // Disk that was reserved and not written yet.
-            scanned.file_bytes = offset;
-            break None;
-        }
         let flaw = Flaw { offset, position: walk.next, what: fault };
         break Some(judge(file, limit, walk.torn_batch(), flaw, expected.until)?);
     };
@@ -192,20 +187,6 @@ impl Walk {
     fn torn_batch(&self) -> Position {
         self.open.map_or(self.next, |batch| batch.first)
     }
-}
-
-/// Whether there is nothing but zeros.
-fn is_zero(file: &File, mut from: u64, end: u64) -> io::Result<bool> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    while from < end {
-        let bytes = usize::try_from(end - from).unwrap_or(usize::MAX).min(chunk.len());
-        file.read_exact_at(&mut chunk[..bytes], from)?;
-        if chunk[..bytes].iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        from += bytes as u64;
-    }
-    Ok(true)
 }
 
 /// Tells a torn tail from damage: a batch is written only when the one before it is durable, so that whatever follows a

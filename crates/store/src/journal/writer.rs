@@ -24,14 +24,11 @@ pub struct JournalOptions {
     /// A new segment is begun when a batch does not fit into this many bytes: 64 MiB unless told otherwise, at most 1
     /// GiB. A batch that is larger has a segment for itself.
     pub segment_bytes: u64,
-    /// How many bytes of the disk are reserved ahead of the last record, so that a sync need not wait for the file system
-    /// to note a new length each time. They are zeros until they are written. None unless told otherwise.
-    pub reserve_bytes: u64,
 }
 
 impl Default for JournalOptions {
     fn default() -> JournalOptions {
-        JournalOptions { segment_bytes: 64 << 20, reserve_bytes: 0 }
+        JournalOptions { segment_bytes: 64 << 20 }
     }
 }
 
@@ -41,7 +38,6 @@ pub struct FileJournal {
     shared: Arc<Shared>,
     reader: Reader,
     segment_bytes: u64,
-    reserve_bytes: u64,
     /// The segment that is written; `None` where the next batch begins a new one.
     tail: Option<Tail>,
     buffer: Vec<u8>,
@@ -58,8 +54,6 @@ pub(crate) struct Tail {
     pub(crate) file: File,
     /// Its durable length.
     pub(crate) bytes: u64,
-    /// Up to where the disk is reserved, as far as we know.
-    pub(crate) reserved: u64,
 }
 
 impl FileJournal {
@@ -68,7 +62,6 @@ impl FileJournal {
             reader: Reader::new(Arc::clone(&shared)),
             shared,
             segment_bytes: options.segment_bytes.min(SEGMENT_BYTES_MAX),
-            reserve_bytes: options.reserve_bytes,
             tail,
             buffer: Vec::new(),
             given_up: None,
@@ -116,9 +109,7 @@ impl FileJournal {
         match self.create_segment(first, at) {
             Ok(tail) => {
                 let end_offset = tail.bytes;
-                if let Some(full) = self.tail.replace(tail) {
-                    FileJournal::give_back(&full);
-                }
+                self.tail = Some(tail);
                 self.shared.publish(first, |segments| {
                     segments.push(Segment { base: first, end_offset, index: Index::default() });
                 });
@@ -141,40 +132,15 @@ impl FileJournal {
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;
         directory::sync(dir)?;
-        Ok(Tail { base, file, bytes: SEGMENT_HEADER_BYTES as u64, reserved: 0 })
-    }
-
-    /// Reserves disk ahead of the buffer. A file system that cannot, or a disk that is nearly full, costs only speed: the
-    /// write itself says whether there is room.
-    fn reserve(&mut self) {
-        let Some(tail) = &mut self.tail else { return };
-        let end = tail.bytes + self.buffer.len() as u64;
-        if self.reserve_bytes == 0 || end <= tail.reserved {
-            return;
-        }
-        let wanted = (end + self.reserve_bytes).min(self.segment_bytes.max(end));
-        let flags = rustix::fs::FallocateFlags::empty();
-        if rustix::fs::fallocate(&tail.file, flags, tail.bytes, wanted - tail.bytes).is_err() {
-            self.reserve_bytes = 0;
-        }
-        tail.reserved = wanted;
-    }
-
-    /// Gives back what a segment has reserved and not used. What stays is zeros after its last record, which do no harm.
-    fn give_back(tail: &Tail) {
-        if tail.reserved > tail.bytes && tail.file.set_len(tail.bytes).is_err() {
-            // The next segment bounds this one; only some disk is wasted.
-        }
+        Ok(Tail { base, file, bytes: SEGMENT_HEADER_BYTES as u64 })
     }
 
     /// Writes the buffer and syncs it.
     fn write(&mut self) -> Result<(), AppendError> {
-        self.reserve();
         let tail = self.tail.as_mut().expect("room was made before");
         let place = self.shared.dir.join(directory::segment_name(tail.base)).display().to_string();
         if let Err(source) = tail.file.write_all_at(&self.buffer, tail.bytes) {
             if is_full(&source) && tail.file.set_len(tail.bytes).is_ok() {
-                tail.reserved = 0;
                 return Err(AppendError::Full { place, source });
             }
             return Err(self.doubt(place, source));
