@@ -38,11 +38,15 @@ fn write(batches: &[Vec<Entry>]) -> Written {
     let (mut journal, _) = open(dir.path()).unwrap();
     let path = segment(dir.path(), 0);
     let mut ends = vec![(SEGMENT_HEADER, 0)];
+    let mut offset = SEGMENT_HEADER;
     for batch in batches {
         let end = journal.append(journal.position(), batch).unwrap();
-        ends.push((usize::try_from(fs::metadata(&path).unwrap().len()).unwrap(), usize::try_from(end.0).unwrap()));
+        offset += batch.iter().map(|entry| RECORD_HEADER + entry.payload.len()).sum::<usize>();
+        ends.push((offset, usize::try_from(end.0).unwrap()));
     }
+    drop(journal);
     let bytes = fs::read(path).unwrap();
+    assert_eq!(bytes.len(), offset, "what was reserved is given back");
     Written { dir, entries: batches.concat(), bytes, ends }
 }
 
@@ -88,6 +92,56 @@ fn a_tail_torn_at_any_byte_costs_the_torn_batch_and_nothing_else() {
             assert_eq!(fs::read(cut.kept.unwrap()).unwrap(), written.bytes[end..length]);
         }
         assert_eq!(fs::read(segment(written.dir.path(), 0)).unwrap(), written.bytes[..end]);
+    }
+}
+
+/// What stays behind the last batch when the process is killed.
+const RESERVED: usize = 5000;
+
+#[test]
+fn a_batch_torn_at_any_byte_inside_the_reserved_zeros_costs_nothing_else() {
+    let written = small_batches();
+    for length in written.ends[2].0..=written.bytes.len() {
+        let bytes = [&written.bytes[..length], &[0; RESERVED]].concat();
+        let (journal, opened) = written.open_with(&bytes).unwrap();
+        let (end, records) = *written.ends.iter().rfind(|(end, _)| *end <= length).unwrap();
+        written.holds(&journal, records);
+        assert_eq!(opened.bytes, end as u64);
+        assert_eq!(opened.cut.is_some(), length > end);
+    }
+}
+
+#[test]
+fn reserved_zeros_hide_no_damage() {
+    let written = small_batches();
+    for at in SEGMENT_HEADER..written.ends[4].0 {
+        let mut bytes = [&written.bytes[..], &[0; RESERVED]].concat();
+        bytes[at] ^= 0x80;
+        let refused = written.open_with(&bytes).unwrap_err();
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{at}: {refused}");
+    }
+    let mut bytes = [&written.bytes[..], &[0; RESERVED]].concat();
+    bytes[written.bytes.len() + 100] = 1;
+    let (journal, opened) = written.open_with(&bytes).unwrap();
+    written.holds(&journal, written.entries.len());
+    assert_eq!(opened.cut.unwrap().bytes, RESERVED as u64, "what is not zero was written by somebody");
+}
+
+#[test]
+fn what_a_killed_process_had_reserved_is_used_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = segment(dir.path(), 0);
+    for n in 0..3 {
+        let (mut journal, opened) = open(dir.path()).unwrap();
+        assert_eq!((opened.position, opened.cut.is_none()), (Position(n), true));
+        journal.append(Position(n), &[entry(3, vec![b'x'; 100])]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), (SEGMENT_HEADER + RECORD_HEADER + 100 + (256 << 10)) as u64);
+        let stat = JournalReader::open(dir.path()).unwrap();
+        assert_eq!(stat.stat().bytes, SEGMENT_HEADER as u64 + (n + 1) * (RECORD_HEADER as u64 + 100));
+        // As a kill leaves it: the file's end with zeros.
+        let killed = fs::read(&path).unwrap();
+        drop(journal);
+        fs::write(&path, killed).unwrap();
     }
 }
 
@@ -284,7 +338,8 @@ proptest! {
         let records = if torn == written.bytes { written.entries.len() } else { durable_records };
         let (mut journal, opened) = written.open_with(&torn).unwrap();
         written.holds(&journal, records);
-        prop_assert_eq!(opened.cut.is_some(), records == durable_records && length > durable);
+        let nothing_arrived = torn[durable..].iter().all(|byte| *byte == 0);
+        prop_assert_eq!(opened.cut.is_some(), records == durable_records && !nothing_arrived);
 
         // And the journal goes on.
         let next = entry(3, b"{\"next\":true}".to_vec());

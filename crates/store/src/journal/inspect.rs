@@ -38,7 +38,7 @@ pub struct SegmentStat {
     pub from: Position,
     /// The position after its last record that can be read.
     pub upto: Position,
-    /// The file's length.
+    /// The file's length, without what is reserved for records to come.
     pub bytes: u64,
     /// When it was begun.
     pub created: Option<Timestamp>,
@@ -115,7 +115,7 @@ fn stat(surveyed: &Surveyed) -> SegmentStat {
         file: surveyed.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         from: surveyed.expected.base,
         upto: scanned.end,
-        bytes: scanned.file_bytes,
+        bytes: scanned.held_bytes(),
         created: scanned.created_us.and_then(|us| Timestamp::from_microsecond(us).ok()),
         problem,
     }

@@ -147,7 +147,7 @@ impl FileJournal {
             surveyed.pop();
         }
         let snapshot = surveyed.iter().rev().find_map(|segment| segment.scanned.snapshot);
-        let opened_bytes = surveyed.iter().map(|segment| segment.scanned.file_bytes).sum();
+        let opened_bytes = surveyed.iter().map(|segment| segment.scanned.held_bytes()).sum();
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             durable: AtomicU64::new(position.0),
@@ -205,16 +205,18 @@ fn repair(dir: &Path, last: &mut Surveyed) -> Result<(Option<Tail>, Option<Cut>)
         return Ok((None, cut));
     }
     write_again(&file, scanned).map_err(&failed)?;
-    let tail = Tail { base, file, bytes: scanned.end_offset };
     // After a failed sync nothing about a segment is certain but what was certain before: the next record begins a new one.
-    Ok((last.expected.believed.is_none().then_some(tail), cut))
+    let (bytes, reserved) = (scanned.end_offset, scanned.file_bytes);
+    Ok((last.expected.believed.is_none().then(|| Tail { base, file, bytes, reserved }), cut))
 }
 
 /// Cuts off what follows the last batch that is complete and believed.
 fn cut_tail(dir: &Path, base: Position, file: &File, scanned: &mut Scanned) -> io::Result<Option<Cut>> {
     let what = match &scanned.stop {
         Some(Stop::Torn(flaw)) => flaw.what.clone(),
-        None if scanned.file_bytes > scanned.end_offset => "an earlier write or sync of these bytes failed".to_owned(),
+        None if !scanned.is_reserved && scanned.file_bytes > scanned.end_offset => {
+            "an earlier write or sync of these bytes failed".to_owned()
+        }
         _ => return Ok(None),
     };
     let cut = Cut {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// One read of the system while reading many records.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 /// One read of the system while looking for a single record. Two or three of them are faster than a larger one.
 const LOOKUP_BYTES: usize = 8 << 10;
 

@@ -38,6 +38,8 @@ pub(crate) struct Scanned {
     pub(crate) last_batch_offset: u64,
     /// The file's length.
     pub(crate) file_bytes: u64,
+    /// Whether what follows the last batch is reserved for the next ones: zeros, and nothing else.
+    pub(crate) is_reserved: bool,
     pub(crate) index: Index,
     /// The last snapshot.
     pub(crate) snapshot: Option<Position>,
@@ -78,6 +80,7 @@ pub(crate) fn scan(file: &File, expected: Expected) -> io::Result<Scanned> {
         end_offset: SEGMENT_HEADER_BYTES as u64,
         last_batch_offset: SEGMENT_HEADER_BYTES as u64,
         file_bytes,
+        is_reserved: false,
         index: Index::default(),
         snapshot: None,
         stop: None,
@@ -113,6 +116,10 @@ pub(crate) fn scan(file: &File, expected: Expected) -> io::Result<Scanned> {
             Err(Fault::Bad(what)) => what,
             Err(Fault::Io(error)) => return Err(error),
         };
+        if walk.open.is_none() && expected.until.is_none() && is_zero(file, offset, limit)? {
+            scanned.is_reserved = expected.believed.is_none();
+            break None;
+        }
         let flaw = Flaw { offset, position: walk.next, what: fault };
         break Some(judge(file, limit, walk.torn_batch(), flaw, expected.until)?);
     };
@@ -121,6 +128,11 @@ pub(crate) fn scan(file: &File, expected: Expected) -> io::Result<Scanned> {
 }
 
 impl Scanned {
+    /// The file's length, without what is reserved.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        if self.is_reserved { self.end_offset } else { self.file_bytes }
+    }
+
     /// Takes a batch that is complete.
     fn commit(&mut self, walk: &mut Walk, end_offset: u64) {
         self.last_batch_offset = self.end_offset;
@@ -202,6 +214,21 @@ fn judge(file: &File, end: u64, torn: Position, flaw: Flaw, until: Option<Positi
             Stop::Damaged(Flaw { what, ..flaw })
         }
     })
+}
+
+/// Whether nothing but zeros stands there.
+fn is_zero(file: &File, from: u64, end: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut at = from;
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        file.read_exact_at(&mut buffer[..wanted], at)?;
+        if buffer[..wanted].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += wanted as u64;
+    }
+    Ok(true)
 }
 
 /// Searches for the header of a record that does not belong to the batch that begins with `torn`.
