@@ -17,7 +17,7 @@ const STORM: usize = 50_000;
 const KILLS: usize = 20;
 
 /// What a webhook channel has under way at most.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 128;
 
 fn site(sink: &Sink) -> Site {
     Site::new(&format!(

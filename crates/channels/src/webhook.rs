@@ -23,7 +23,7 @@ pub(crate) const KIND: Kind = Kind {
 };
 
 /// Requests under way at once: enough to fill a connection pool at 20,000 a second over a millisecond's distance.
-const IN_FLIGHT: u32 = 64;
+const IN_FLIGHT: u32 = 128;
 const BODY_BYTES_DEFAULT: u64 = 1 << 20;
 /// Below this a body cannot hold what names an incident.
 const BODY_BYTES_MIN: u64 = 4 * 1024;

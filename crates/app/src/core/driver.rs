@@ -2,15 +2,15 @@
 //! or a message leaves only after the sync.
 
 use super::durable::Durable;
+use super::incidents::Incidents;
 use super::mailbox::{Letter, Mailbox, Unavailable};
-use super::recent::Recent;
 use super::workers::{Crew, Workers};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::transport;
 use balefire_engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
 use balefire_model::journal::{AppendError, Entry};
-use balefire_model::{Cause, DeliveryId, Incident, Journal, Outcome, Position, Record, Severity};
+use balefire_model::{Cause, DeliveryId, Journal, Outcome, Position, Record, Severity};
 use balefire_store::journal::{FileJournal, Reader};
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -50,7 +50,7 @@ pub(crate) struct Driver {
     pub metrics: Arc<Metrics>,
     pub settings: Arc<Settings>,
     pub last_snapshot: Option<Position>,
-    pub recent: Recent,
+    pub incidents: Incidents,
     pub under_way: HashMap<DeliveryId, (Timestamp, Severity)>,
     pub stopping: Option<Stopping>,
 }
@@ -196,7 +196,7 @@ impl Driver {
         for (offset, record) in (0..).zip(records) {
             self.metrics.count(&record);
             match record {
-                Record::Accepted(incident) => self.recent.insert(first.plus(offset), incident),
+                Record::Accepted(incident) => self.incidents.insert(first.plus(offset), incident),
                 Record::Snapshot(_) => self.last_snapshot = Some(first.plus(offset)),
                 _ => {}
             }
@@ -217,7 +217,7 @@ impl Driver {
 
     fn send(&mut self, job: Job) {
         let Job { delivery, accepted_at, channel, reason, attempt, .. } = job;
-        let incident = match self.recent.get(accepted_at).map_or_else(|| self.read_incident(accepted_at), Ok) {
+        let incident = match self.incidents.get(accepted_at) {
             Ok(incident) => incident,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
@@ -234,15 +234,6 @@ impl Driver {
         let letter = Letter::plain(Input::AttemptEnded { delivery, attempt, outcome });
         if !self.mailbox.post(letter) {
             tracing::debug!(%delivery, attempt, "attempt ended after the engine");
-        }
-    }
-
-    fn read_incident(&self, at: Position) -> Result<Arc<Incident>, String> {
-        let stored = self.reader.get(at).map_err(|error| format!("cannot read the incident back: {error}"))?;
-        match Record::decode(&stored.entry) {
-            Ok(Record::Accepted(incident)) => Ok(incident),
-            Ok(_) => Err(format!("record {at} is no incident")),
-            Err(error) => Err(format!("cannot read the incident back: {error}")),
         }
     }
 

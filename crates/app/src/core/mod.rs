@@ -3,9 +3,9 @@
 
 mod driver;
 mod durable;
+mod incidents;
 mod mailbox;
 mod open;
-mod recent;
 mod settings;
 mod viewer;
 mod workers;

@@ -2,8 +2,8 @@
 
 use super::driver::Driver;
 use super::durable::Durable;
+use super::incidents::Incidents;
 use super::mailbox::Mailbox;
-use super::recent::Recent;
 use super::viewer;
 use super::workers::Workers;
 use crate::clock;
@@ -92,6 +92,7 @@ pub(crate) fn start(config: &Config, terminal: Terminal, version: &str) -> Resul
     let mut driver = Driver {
         engine,
         journal,
+        incidents: Incidents::new(reader.clone()),
         reader,
         mailbox: mailbox.clone(),
         durable: durable.clone(),
@@ -99,7 +100,6 @@ pub(crate) fn start(config: &Config, terminal: Terminal, version: &str) -> Resul
         metrics: metrics.clone(),
         settings,
         last_snapshot,
-        recent: Recent::default(),
         under_way: HashMap::new(),
         stopping: None,
     };

@@ -221,7 +221,8 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
             loop {
                 match self.script.step(&job, at, &replies) {
                     Step::Done(outcome) => return outcome,
-                    Step::Send(request) => replies.push(self.line.exec(request).await),
+                    // Boxed: an attempt is moved several times on its way into a task, and should be small.
+                    Step::Send(request) => replies.push(Box::pin(self.line.exec(request)).await),
                 }
             }
         };
