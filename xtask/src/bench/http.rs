@@ -6,12 +6,17 @@ use std::io::Read;
 /// More than any head or body that we send ourselves.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The most that is read at once.
+const READ_BYTES: usize = 4 * 1024;
+
 /// Reads one message after the other from a connection.
 pub(super) struct Messages<R> {
     from: R,
     buffer: Vec<u8>,
     /// How much of the buffer belongs to messages that were handed out.
     used: usize,
+    /// Where the head and the body of the next message end, once its head has been read.
+    whole: Option<(usize, usize)>,
 }
 
 /// One message: its first line and its body.
@@ -30,38 +35,68 @@ impl Message<'_> {
 
 impl<R: Read> Messages<R> {
     pub(super) fn new(from: R) -> Messages<R> {
-        Messages { from, buffer: Vec::with_capacity(16 * 1024), used: 0 }
+        Messages { from, buffer: Vec::with_capacity(READ_BYTES), used: 0, whole: None }
     }
 
     /// The next message; `None` where the other side has closed between two.
     pub(super) fn next(&mut self) -> Result<Option<Message<'_>>> {
-        self.buffer.drain(..self.used);
-        self.used = 0;
-        let head = loop {
-            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                break end + 4;
-            }
-            if self.fill()? == 0 {
-                ensure!(self.buffer.is_empty(), "the connection was closed inside a message's head");
+        self.let_go();
+        while !self.is_whole()? {
+            if !self.fill()? {
                 return Ok(None);
             }
-        };
-        let length = content_length(&self.buffer[..head])?;
-        while self.buffer.len() < head + length {
-            ensure!(self.fill()? > 0, "the connection was closed inside a message's body");
         }
-        self.used = head + length;
-        let line_end = find(&self.buffer, b"\r\n").unwrap_or(head);
-        let first_line = std::str::from_utf8(&self.buffer[..line_end]).context("the first line is not UTF-8")?;
-        Ok(Some(Message { first_line, body: &self.buffer[head..self.used] }))
+        self.take().map(Some)
     }
 
-    fn fill(&mut self) -> Result<usize> {
-        ensure!(self.buffer.len() < MESSAGE_BYTES_MAX, "a message of more than {MESSAGE_BYTES_MAX} bytes");
-        let mut chunk = [0; 16 * 1024];
-        let count = self.from.read(&mut chunk).context("cannot read from the connection")?;
-        self.buffer.extend_from_slice(&chunk[..count]);
-        Ok(count)
+    /// The next message of those that have been read.
+    pub(super) fn next_read(&mut self) -> Result<Option<Message<'_>>> {
+        self.let_go();
+        if self.is_whole()? { self.take().map(Some) } else { Ok(None) }
+    }
+
+    /// Where the messages come from.
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.from
+    }
+
+    /// Reads once; `false` where the other side has closed between two messages.
+    pub(super) fn fill(&mut self) -> Result<bool> {
+        let have = self.buffer.len();
+        ensure!(have < MESSAGE_BYTES_MAX, "a message of more than {MESSAGE_BYTES_MAX} bytes");
+        self.buffer.resize(have + READ_BYTES, 0);
+        let read = self.from.read(&mut self.buffer[have..]).context("cannot read from the connection");
+        self.buffer.truncate(have + read.as_ref().copied().unwrap_or(0));
+        if read? == 0 {
+            ensure!(have == self.used, "the connection was closed inside a message");
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Forgets the message that was handed out.
+    fn let_go(&mut self) {
+        self.buffer.drain(..self.used);
+        (self.used, self.whole) = (0, None);
+    }
+
+    /// Whether a whole message has been read.
+    fn is_whole(&mut self) -> Result<bool> {
+        if self.whole.is_none()
+            && let Some(end) = find(&self.buffer, b"\r\n\r\n")
+        {
+            let head = end + 4;
+            self.whole = Some((head, head + content_length(&self.buffer[..head])?));
+        }
+        Ok(self.whole.is_some_and(|(_, end)| self.buffer.len() >= end))
+    }
+
+    fn take(&mut self) -> Result<Message<'_>> {
+        let (head, end) = self.whole.context("no message was read")?;
+        self.used = end;
+        let line_end = find(&self.buffer, b"\r\n").unwrap_or(head);
+        let first_line = std::str::from_utf8(&self.buffer[..line_end]).context("the first line is not UTF-8")?;
+        Ok(Message { first_line, body: &self.buffer[head..end] })
     }
 }
 
@@ -70,7 +105,7 @@ fn content_length(head: &[u8]) -> Result<usize> {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let name = &line[..colon];
         if name.eq_ignore_ascii_case(b"content-length") {
-            let value = String::from_utf8_lossy(&line[colon + 1..]).trim().to_owned();
+            let value = std::str::from_utf8(&line[colon + 1..]).context("content-length is not UTF-8")?.trim();
             return value.parse().with_context(|| format!("content-length {value:?} is no number"));
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -82,7 +117,7 @@ fn content_length(head: &[u8]) -> Result<usize> {
 
 /// Where `needle` begins.
 pub(super) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(bytes, needle)
 }
 
 #[cfg(test)]

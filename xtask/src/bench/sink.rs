@@ -1,17 +1,19 @@
-//! The webhook receiver: a thread for each connection, an answer of 204 at once, and the time that lies between the
-//! `sent_ns` in the body and now. Cheap on purpose: it shares the machine with what is measured.
+//! The webhook receiver: an answer of 204 at once, and the time that lies between the `sent_ns` in the body and now. One
+//! thread for all connections, and cheap on purpose: it shares the machine with what is measured.
 
 use super::http::{Messages, find};
 use super::latency::Latencies;
 use anyhow::{Context, Result, bail};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A thread here only copies bytes.
-const STACK_BYTES: usize = 128 * 1024;
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -38,7 +40,7 @@ impl Sink {
         let recorder = Arc::clone(&latencies);
         thread::Builder::new()
             .name("sink".to_owned())
-            .spawn(move || accept(&listener, &recorder))
+            .spawn(move || run(&listener, &recorder).unwrap_or_else(|error| eprintln!("sink: {error:#}")))
             .context("cannot start the sink")?;
         Ok(Sink { address, latencies })
     }
@@ -71,32 +73,55 @@ impl Sink {
     }
 }
 
-fn accept(listener: &TcpListener, latencies: &Arc<Latencies>) {
-    for stream in listener.incoming() {
-        let latencies = Arc::clone(latencies);
-        let started = stream.and_then(|stream| {
-            let serve = move || match serve(stream, &latencies) {
-                Ok(()) => {}
-                Err(error) => eprintln!("sink: {error:#}"),
-            };
-            thread::Builder::new().stack_size(STACK_BYTES).spawn(serve)
-        });
-        if let Err(error) = started {
-            eprintln!("sink: cannot take a connection: {error}");
+/// The key of the listener among the connections' file descriptors, which are never negative.
+const LISTENER: u64 = u64::MAX;
+
+fn run(listener: &TcpListener, latencies: &Latencies) -> Result<()> {
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("cannot make an epoll")?;
+    epoll::add(&poll, listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
+    let mut connections = HashMap::new();
+    let mut events = Vec::with_capacity(256);
+    loop {
+        events.clear();
+        match epoll::wait(&poll, spare_capacity(&mut events), None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error).context("cannot wait for events"),
+        }
+        for key in events.iter().map(|event: &epoll::Event| event.data.u64()) {
+            if key == LISTENER {
+                let (stream, _) = listener.accept().context("cannot take a connection")?;
+                stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
+                let key = u64::try_from(stream.as_raw_fd()).context("a descriptor below zero")?;
+                epoll::add(&poll, &stream, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
+                connections.insert(key, Messages::new(stream));
+            } else if let Some(connection) = connections.get_mut(&key)
+                && !serve(connection, latencies).unwrap_or_else(told)
+            {
+                connections.remove(&key);
+            }
         }
     }
 }
 
-fn serve(mut stream: TcpStream, latencies: &Latencies) -> Result<()> {
-    stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
-    let mut requests = Messages::new(stream.try_clone().context("cannot share the connection")?);
-    while let Some(request) = requests.next()? {
+fn told(error: anyhow::Error) -> bool {
+    eprintln!("sink: {error:#}");
+    false
+}
+
+/// Answers what has come; `false` where nothing more comes. Does not wait: there is something to read, and an answer
+/// fits into the socket's buffer.
+fn serve(connection: &mut Messages<TcpStream>, latencies: &Latencies) -> Result<bool> {
+    if !connection.fill()? {
+        return Ok(false);
+    }
+    while let Some(request) = connection.next_read()? {
         if let Some(sent) = sent_ns(request.body) {
             latencies.record(Duration::from_nanos(now_ns().saturating_sub(sent)));
         }
-        stream.write_all(ANSWER).context("cannot answer")?;
+        connection.source().write_all(ANSWER).context("cannot answer")?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The number behind `"sent_ns":`. It stands near the end of our incidents, so it is searched for from there.
