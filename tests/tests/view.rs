@@ -147,8 +147,8 @@ fn a_torn_tail_is_cut_told_and_loses_nothing_acknowledged() {
     let segment = segments(&site).pop().expect("a segment");
     let mut torn = fs::read(&segment).expect("the segment is ours");
     // The beginning of a batch that never became durable: bytes that look like records, and no end.
-    let again = torn[torn.len() - 100..].to_vec();
-    torn.extend_from_slice(&again[..57]);
+    let end = torn.iter().rposition(|byte| *byte != 0).expect("there are records") + 1;
+    torn.copy_within(end - 100..end - 43, end);
     fs::write(&segment, &torn).expect("the segment is ours");
     let mut server = site.start();
     assert!(server.logged("unfinished batch was cut off").is_some(), "{}", server.stderr());

@@ -159,7 +159,9 @@ impl Reception {
         match self.mailbox.ask(Input::Submit(submission), bytes, count).await {
             Ok(Answer::Accepted { incidents, repeated }) => Ok((incidents, repeated)),
             Ok(Answer::KeyReused) => Err(Declined::KeyReused),
-            Ok(Answer::Changed) => unreachable!("a submission is answered with what was accepted"),
+            Ok(Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. }) => {
+                unreachable!("a submission is answered with what was accepted")
+            }
             Err(unavailable) => {
                 self.metrics.refused("unavailable", count);
                 Err(unavailable.into())

@@ -12,6 +12,9 @@ use std::fmt::Write;
 pub(crate) fn event_type(reason: Reason) -> &'static str {
     match reason {
         Reason::Opened => "incident.opened",
+        Reason::Resolved => "incident.resolved",
+        Reason::Escalated => "incident.escalated",
+        Reason::Fallback => "incident.fallback",
         Reason::Test => "incident.test",
     }
 }
@@ -33,6 +36,9 @@ struct NativeDelivery<'a> {
     id: DeliveryId,
     channel: &'a str,
     reason: Reason,
+    /// The channel that should have carried it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stands_in_for: Option<&'a str>,
 }
 
 /// Our own body; `note` tells why it stands in for another.
@@ -40,7 +46,12 @@ pub(crate) fn native(delivery: &Delivery<'_>, incident: &Incident, note: Option<
     json(&Native {
         version: 1,
         r#type: event_type(delivery.reason),
-        delivery: NativeDelivery { id: delivery.id, channel: delivery.channel, reason: delivery.reason },
+        delivery: NativeDelivery {
+            id: delivery.id,
+            channel: delivery.channel,
+            reason: delivery.reason,
+            stands_in_for: delivery.stands_in_for,
+        },
         note,
         incident,
     })
@@ -68,6 +79,9 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
         source,
         r#type: match delivery.reason {
             Reason::Opened => "balefire.incident.opened",
+            Reason::Resolved => "balefire.incident.resolved",
+            Reason::Escalated => "balefire.incident.escalated",
+            Reason::Fallback => "balefire.incident.fallback",
             Reason::Test => "balefire.incident.test",
         },
         time: incident.received_at,

@@ -31,7 +31,13 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
 
 impl Channel for Console {
     fn limits(&self) -> Limits {
-        Limits { in_flight: 1, message_bytes_max: 64 * 1024, attempt_timeout: Duration::from_secs(5) }
+        Limits {
+            in_flight: 1,
+            message_bytes_max: 64 * 1024,
+            attempt_timeout: Duration::from_secs(5),
+            follows_up: false,
+            has_template: false,
+        }
     }
 
     fn transport(&self) -> Transport {

@@ -142,7 +142,13 @@ impl Channel for Email {
     fn limits(&self) -> Limits {
         // Greeting, EHLO, STARTTLS, EHLO, AUTH, MAIL, RCPT, DATA and the message; a session that takes longer hangs.
         let attempt_timeout = self.transport.timeout.saturating_mul(4);
-        Limits { in_flight: IN_FLIGHT, message_bytes_max: MESSAGE_BYTES_MAX, attempt_timeout }
+        Limits {
+            in_flight: IN_FLIGHT,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            attempt_timeout,
+            follows_up: true,
+            has_template: false,
+        }
     }
 
     fn transport(&self) -> Transport {

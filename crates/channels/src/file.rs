@@ -51,7 +51,13 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
 
 impl Channel for File {
     fn limits(&self) -> Limits {
-        Limits { in_flight: IN_FLIGHT, message_bytes_max: usize::MAX, attempt_timeout: Duration::from_secs(30) }
+        Limits {
+            in_flight: IN_FLIGHT,
+            message_bytes_max: usize::MAX,
+            attempt_timeout: Duration::from_secs(30),
+            follows_up: false,
+            has_template: false,
+        }
     }
 
     fn transport(&self) -> Transport {

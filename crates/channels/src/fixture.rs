@@ -28,6 +28,8 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         id: balefire_model::DeliveryId::derive(incident.id, "opened", "soc"),
         channel: "soc",
         reason: balefire_model::Reason::Opened,
+        stands_in_for: None,
+        plain: false,
         incident,
         attempt: 1,
         now: "2026-11-02T03:04:06Z".parse().expect("a constant time"),

@@ -102,6 +102,11 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// How long one attempt may take in all.
     pub attempt_timeout: Duration,
+    /// Whether people or programs there want to hear that an incident is over, where nothing else is set. Logs and
+    /// archives do not: what they have stays true.
+    pub follows_up: bool,
+    /// Whether a template of the user's makes its messages.
+    pub has_template: bool,
 }
 
 /// What to do next.

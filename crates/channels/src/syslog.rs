@@ -101,6 +101,8 @@ impl Channel for Syslog {
             in_flight: IN_FLIGHT,
             message_bytes_max: self.message_bytes_max,
             attempt_timeout: self.transport.timeout,
+            follows_up: false,
+            has_template: false,
         }
     }
 

@@ -258,7 +258,13 @@ fn is_header_value(text: &str) -> bool {
 
 impl Channel for Webhook {
     fn limits(&self) -> Limits {
-        Limits { in_flight: IN_FLIGHT, message_bytes_max: self.body_bytes_max, attempt_timeout: self.timeout }
+        Limits {
+            in_flight: IN_FLIGHT,
+            message_bytes_max: self.body_bytes_max,
+            attempt_timeout: self.timeout,
+            follows_up: true,
+            has_template: matches!(self.body, Body::Template { .. }),
+        }
     }
 
     fn transport(&self) -> Transport {

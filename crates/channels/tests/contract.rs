@@ -100,6 +100,8 @@ fn delivery(incident: &Incident) -> Delivery<'_> {
         id: DeliveryId::derive(incident.id, "opened", "soc"),
         channel: "soc",
         reason: Reason::Opened,
+        stands_in_for: None,
+        plain: false,
         incident,
         attempt: 1,
         now: "2026-11-22T04:00:00Z".parse().expect("a constant time"),

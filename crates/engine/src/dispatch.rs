@@ -12,8 +12,13 @@ impl Engine {
         if self.draining {
             return None;
         }
-        let queues = self.state.names.iter().zip(&self.state.queues);
-        queues.filter_map(|(name, queue)| queue.wakes_at(now, self.settings.channels.get(name)?)).min()
+        let escalates = self.state.open.next_due().map(|(due, ..)| due);
+        let queues = self.state.names.iter().zip(&self.state.queues).enumerate();
+        let wakes = queues.filter_map(|(index, (name, queue))| {
+            let policy = self.settings.channels.get(name)?;
+            [queue.wakes_at(now, policy), self.falls_back_at(index, policy)].into_iter().flatten().min()
+        });
+        wakes.chain(escalates).min()
     }
 
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is
@@ -39,6 +44,8 @@ impl Engine {
             accepted_at: pending.accepted_at,
             channel: channel.to_owned(),
             reason: pending.reason,
+            stands_in_for: pending.stands_in_for(),
+            plain: pending.plain,
             attempt: pending.attempts + 1,
         };
         let started =

@@ -1,5 +1,6 @@
 //! The engine: one function from a time and an input to effects.
 
+use crate::deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder};
 use crate::queue::ChannelPolicy;
 use crate::retry::{self, Ended};
 use crate::route::Routing;
@@ -39,6 +40,15 @@ pub enum Input {
     },
     /// Somebody acknowledges or resolves an incident. The caller has checked that it exists.
     Change(StateChanged),
+    /// Somebody decides on dead letters.
+    DeadLetters(DeadLetterOrder),
+    /// Somebody asks for dead letters.
+    ListDeadLetters {
+        /// Which.
+        filter: DeadLetterFilter,
+        /// The most that the answer holds.
+        limit: usize,
+    },
     /// A configuration comes into force.
     Configure(Arc<Settings>),
     /// Time has passed; see [`Engine::wakes_at`].
@@ -65,6 +75,8 @@ pub enum Act {
     Answer(Answer),
     /// Make an attempt.
     Send(Job),
+    /// No channel can carry this: say it wherever somebody may look.
+    Alarm(String),
 }
 
 /// The answer to an input.
@@ -81,6 +93,20 @@ pub enum Answer {
     KeyReused,
     /// The change is durable.
     Changed,
+    /// The dead letters are on their way again, or purged.
+    Moved {
+        /// Which.
+        deliveries: Arc<Vec<DeliveryId>>,
+        /// How many the filter takes beside these.
+        left: usize,
+    },
+    /// The dead letters that were asked for, the oldest first.
+    DeadLetters {
+        /// They.
+        letters: Arc<Vec<(DeliveryId, DeadLetter)>>,
+        /// How many the filter takes beside these.
+        left: usize,
+    },
 }
 
 /// One attempt to make.
@@ -96,6 +122,10 @@ pub struct Job {
     pub channel: String,
     /// Why now.
     pub reason: Reason,
+    /// The channel that should have carried it.
+    pub stands_in_for: Option<String>,
+    /// Without the user's template.
+    pub plain: bool,
     /// 1 for the first.
     pub attempt: u32,
 }
@@ -132,12 +162,22 @@ impl Engine {
                 self.attempt_ended(now, (delivery, attempt), outcome, &mut effects);
             }
             Input::Change(change) => {
-                self.record(now, Record::StateChanged(change), &mut effects);
+                self.change(now, change, &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
             }
             Input::Configure(settings) => {
                 self.configure(now, settings, &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
+            }
+            Input::DeadLetters(order) => {
+                let answer = self.move_dead_letters(now, &order, &mut effects);
+                effects.acts.push(Act::Answer(answer));
+            }
+            Input::ListDeadLetters { filter, limit } => {
+                let mut chosen = self.dead_letters(&filter);
+                let letters: Vec<_> = chosen.by_ref().take(limit).cloned().collect();
+                let left = chosen.count();
+                effects.acts.push(Act::Answer(Answer::DeadLetters { letters: Arc::new(letters), left }));
             }
             Input::Drain => self.draining = true,
             Input::Tick => {}
@@ -146,6 +186,8 @@ impl Engine {
                 return effects;
             }
         }
+        self.escalate(now, &mut effects);
+        self.fall_back(now, &mut effects);
         self.dispatch(now, &mut effects);
         if self.state.since_snapshot >= SNAPSHOT_RECORDS + 4 * self.state.pending.len() as u64 {
             let snapshot = self.state.snapshot();
@@ -198,12 +240,27 @@ impl Engine {
         let channel = self.state.names[pending.channel as usize].clone();
         let failures = self.state.queues[pending.channel as usize].failures + 1;
         let retry = self.settings.channels.get(&channel).map(|policy| policy.retry).unwrap_or_default();
-        let incident = pending.incident;
-        let decided_at = pending.decided_at;
-        let next: Next =
-            retry::after(&Ended { delivery, attempt, failures, decided_at, now, outcome: &outcome }, &retry);
-        let ended = AttemptEnded { delivery, incident, channel, attempt, outcome, next };
+        let (incident, decided_at, order, number) =
+            (pending.incident, pending.decided_at, pending.order, pending.channel);
+        // The user's template may be at fault: once without it, before the message is given up.
+        let has_template = self.settings.channels.get(&channel).is_some_and(|policy| policy.has_template);
+        let plain_next = has_template && !pending.plain && retry::is_payload_fault(&outcome);
+        let next: Next = match plain_next {
+            true => Next::Retry(now),
+            false => retry::after(&Ended { delivery, attempt, failures, decided_at, now, outcome: &outcome }, &retry),
+        };
+        let closer = self.state.behind.get(&delivery).copied();
+        let given_up = match &next {
+            Next::GiveUp { cause, reason } => Some((*cause, reason.clone())),
+            Next::Done | Next::Retry(_) => None,
+        };
+        let ended = AttemptEnded { delivery, incident, channel, attempt, outcome: outcome.clone(), next, plain_next };
         self.record(now, Record::AttemptEnded(ended), effects);
+        if let Some((cause, reason)) = given_up {
+            self.given_up(now, delivery, closer, effects);
+            self.fall_back_at_once(now, (delivery, order), (cause, &reason), effects);
+        }
+        self.check_health(now, number, &outcome, effects);
     }
 
     pub(crate) fn record(&mut self, now: Timestamp, record: Record, effects: &mut Effects) {

@@ -7,15 +7,21 @@ pub mod matcher;
 pub mod retry;
 pub mod route;
 
+mod deadletter;
 mod dispatch;
 mod engine;
+mod follow;
+mod health;
+mod open;
 mod queue;
 mod snapshot;
 mod state;
 mod submit;
 
+pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
-pub use queue::{ChannelPolicy, Rate};
+pub use health::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};
+pub use queue::{ChannelPolicy, Fallback, FallbackOn, Rate};
 pub use retry::Retry;
 pub use snapshot::SnapshotError;
 pub use state::{QueueStatus, State};

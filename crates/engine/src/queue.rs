@@ -1,16 +1,16 @@
 //! One channel's queue: what waits, what is under way, and when the next one may go. The worst severity goes first; among
 //! equals, what was tried less often, then what came first.
 
-use balefire_model::{DeliveryId, Severity};
+use balefire_model::{Cause, DeliveryId, IncidentId, Severity};
 use jiff::Timestamp;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::retry::{Retry, later};
 
 /// What the configuration says of a channel, as far as the engine cares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelPolicy {
     /// Its name.
     pub name: String,
@@ -22,6 +22,76 @@ pub struct ChannelPolicy {
     pub retry: Retry,
     /// All of them hold.
     pub rates: Vec<Rate>,
+    /// The channels that step in when this one fails, in order.
+    pub fallback: Vec<Fallback>,
+    /// Whether it hears when an incident is over that it was told of.
+    pub follows_up: bool,
+    /// Whether a message that the far side refuses may be the fault of the user's template.
+    pub has_template: bool,
+}
+
+/// A channel that steps in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Its name.
+    pub channel: String,
+    /// How long a delivery must have waited.
+    pub after: Duration,
+    /// For which failures.
+    pub on: FallbackOn,
+}
+
+/// For which failures a fallback steps in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FallbackOn {
+    /// Whatever it is.
+    #[default]
+    Any,
+    /// Refused credentials.
+    Auth,
+    /// The far side cannot be reached, does not answer, or fails in itself.
+    Network,
+    /// The message was given up.
+    Rejected,
+}
+
+impl FallbackOn {
+    /// Whether it steps in while the channel fails for this cause.
+    pub(crate) fn takes_failing(self, cause: Cause) -> bool {
+        match self {
+            FallbackOn::Any => true,
+            FallbackOn::Auth => cause == Cause::Auth,
+            FallbackOn::Network => matches!(cause, Cause::Network | Cause::Quota),
+            FallbackOn::Rejected => false,
+        }
+    }
+
+    /// Whether it steps in when a delivery was given up for this cause.
+    pub(crate) fn takes_given_up(self, cause: Cause) -> bool {
+        matches!(self, FallbackOn::Any | FallbackOn::Rejected) || self.takes_failing(cause)
+    }
+}
+
+/// The part of a channel's window that only critical deliveries may use: an eighth, up to this many, where there
+/// is room for four.
+const RESERVED_MAX: u32 = 8;
+
+impl ChannelPolicy {
+    /// How many deliveries of this severity may make the channel busy.
+    fn window(&self, severity: Severity) -> u32 {
+        if severity == Severity::Critical || self.in_flight < 4 {
+            return self.in_flight;
+        }
+        self.in_flight - (self.in_flight / 8).clamp(1, RESERVED_MAX)
+    }
+}
+
+impl Rate {
+    /// How many of the window's attempts deliveries of this severity may use: a fifth is kept for critical
+    /// ones, from 5 on.
+    fn share(&self, severity: Severity) -> u32 {
+        if severity == Severity::Critical { self.count } else { self.count - self.count / 5 }
+    }
 }
 
 /// At most `count` attempts in any window of length `per`.
@@ -68,6 +138,14 @@ pub(crate) struct Queue {
     pub failures: u32,
     /// Nothing goes out before this time.
     pub paused_until: Option<Timestamp>,
+    /// Since when attempts fail, and for which cause the last one did.
+    pub failing: Option<(Timestamp, Cause)>,
+    /// The incident that tells of it.
+    pub told_by: Option<IncidentId>,
+    /// All that have no end, by the order in which they were decided on.
+    pub by_order: BTreeMap<u64, DeliveryId>,
+    /// For each fallback: the deliveries before this one were handed on to it, or did not need it.
+    pub handed_on: Vec<u64>,
     /// When the last attempts were made, as far back as the rates reach.
     pub recent: VecDeque<Timestamp>,
     /// How many attempts that is.
@@ -81,18 +159,27 @@ impl Queue {
             let (_, rank) = self.waiting.pop_first().expect("there is a first one");
             self.ready.insert(rank);
         }
-        let window = if self.failures >= FAILING { 1 } else { policy.in_flight };
-        if self.in_flight >= window || self.opens_at(now, policy).is_some() {
+        let severity = self.ready.first()?.severity.0;
+        if self.in_flight >= self.window(policy, severity) || self.opens_at(now, policy, severity).is_some() {
             return None;
         }
         self.ready.pop_first().map(|rank| rank.delivery)
     }
 
-    /// When the channel may send again; `None` where it may now.
-    fn opens_at(&self, now: Timestamp, policy: &ChannelPolicy) -> Option<Timestamp> {
+    fn window(&self, policy: &ChannelPolicy, severity: Severity) -> u32 {
+        if self.is_failing() { 1 } else { policy.window(severity) }
+    }
+
+    /// Whether so much has failed that one attempt at a time is enough to find out when it is over.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures >= FAILING
+    }
+
+    /// When the channel may send something of this severity again; `None` where it may now.
+    fn opens_at(&self, now: Timestamp, policy: &ChannelPolicy, severity: Severity) -> Option<Timestamp> {
         let paused = self.paused_until.filter(|until| *until > now);
         let limited = policy.rates.iter().filter_map(|rate| {
-            let oldest = self.recent.len().checked_sub(rate.count as usize)?;
+            let oldest = self.recent.len().checked_sub(rate.share(severity) as usize)?;
             Some(later(self.recent[oldest], rate.per)).filter(|opens| *opens > now)
         });
         paused.into_iter().chain(limited).max()
@@ -100,12 +187,18 @@ impl Queue {
 
     /// When it is worth looking at this queue again; `None` where only an input can change anything.
     pub(crate) fn wakes_at(&self, now: Timestamp, policy: &ChannelPolicy) -> Option<Timestamp> {
-        let window = if self.failures >= FAILING { 1 } else { policy.in_flight };
-        if self.in_flight >= window {
-            return None;
-        }
-        let due = if self.ready.is_empty() { self.waiting.first().map(|(due, _)| *due)? } else { now };
-        Some(due.max(self.opens_at(now, policy).unwrap_or(due)))
+        // What is waiting may be worse than what is ready, and may go earlier for it.
+        let ready = self.ready.first().map(|rank| (now, rank.severity.0));
+        let waiting = self.waiting.first().map(|(due, rank)| (*due, rank.severity.0));
+        let goes = |(due, severity): (Timestamp, Severity)| {
+            let has_room = self.in_flight < self.window(policy, severity);
+            has_room.then(|| due.max(self.opens_at(now, policy, severity).unwrap_or(due)))
+        };
+        // Until the one that is waiting is due, its severity does not count; at that time it is looked at again.
+        let due = waiting
+            .map(|(due, _)| due)
+            .filter(|due| *due > now && self.in_flight < self.window(policy, Severity::Critical));
+        [ready.and_then(goes), waiting.and_then(goes), due].into_iter().flatten().min()
     }
 
     /// Remembers an attempt for the rates.
@@ -117,6 +210,6 @@ impl Queue {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ready.len() + self.waiting.len() + self.in_flight as usize
+        self.by_order.len()
     }
 }

@@ -65,6 +65,11 @@ pub(crate) fn after(ended: &Ended<'_>, retry: &Retry) -> Next {
     }
 }
 
+/// Whether the far side wanted nothing of what was sent, so that another body may do better.
+pub(crate) fn is_payload_fault(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Rejected { cause: Cause::Schema | Cause::Size, .. })
+}
+
 fn within_horizon(ended: &Ended<'_>, retry: &Retry, wait: Duration, cause: Cause, detail: &str) -> Next {
     let next = later(ended.now, wait);
     if next <= later(ended.decided_at, retry.horizon) {

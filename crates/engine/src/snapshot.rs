@@ -1,16 +1,18 @@
 //! The engine's memory as a record, and back: a start reads the last snapshot and what follows it.
 
+use crate::deadletter::DeadLetter;
 use crate::engine::Engine;
-use crate::state::{Answered, Pending, State};
+use crate::open::Open;
+use crate::state::{Answered, Pending, Rare, State};
 use balefire_model::channel::Reason;
-use balefire_model::{DeliveryId, IncidentId, Position, Severity};
+use balefire_model::{Cause, DeliveryId, IncidentId, Position, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The stored form, version 1.
+/// The stored form, versions 1 and 2.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
@@ -20,6 +22,12 @@ struct Stored {
     channels: Vec<StoredChannel>,
     keys: Vec<(Timestamp, String, String, Vec<IncidentId>)>,
     inputs: BTreeMap<String, (String, u64)>,
+    #[serde(default)]
+    open: Vec<Open>,
+    #[serde(default)]
+    steps: Vec<(Timestamp, IncidentId, u32)>,
+    #[serde(default)]
+    dead: Vec<(DeliveryId, DeadLetter)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +38,12 @@ struct StoredChannel {
     recent: Vec<Timestamp>,
     #[serde(default)]
     keep: usize,
+    #[serde(default)]
+    failing: Option<(Timestamp, Cause)>,
+    #[serde(default)]
+    told_by: Option<IncidentId>,
+    #[serde(default)]
+    handed_on: Vec<u64>,
     pending: Vec<StoredPending>,
 }
 
@@ -45,9 +59,14 @@ struct StoredPending {
     due: Option<Timestamp>,
     since: Timestamp,
     order: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    plain: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rare: Option<Box<Rare>>,
 }
 
-const VERSION: u32 = 1;
+/// 2 has what 1 has, and what follows an incident after its routing.
+const VERSION: u32 = 2;
 
 /// A snapshot that this version cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +86,7 @@ impl Engine {
     /// [`SnapshotError`] where the snapshot cannot be read.
     pub fn restore(snapshot: &[u8]) -> Result<Engine, SnapshotError> {
         let stored: Stored = serde_json::from_slice(snapshot).map_err(SnapshotError::Form)?;
-        if stored.version != VERSION {
+        if !(1..=VERSION).contains(&stored.version) {
             return Err(SnapshotError::Version(stored.version));
         }
         let mut state = State {
@@ -85,6 +104,9 @@ impl Engine {
         for channel in stored.channels {
             restore_channel(&mut state, channel);
         }
+        stored.open.into_iter().for_each(|open| state.open.restore(open));
+        stored.steps.into_iter().for_each(|step| state.open.restore_step(step));
+        stored.dead.into_iter().for_each(|(delivery, letter)| state.dead.insert(delivery, letter));
         Ok(Engine { state, ..Engine::default() })
     }
 }
@@ -96,6 +118,9 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
     queue.paused_until = stored.paused_until;
     queue.recent = stored.recent.into();
     queue.keep = stored.keep;
+    queue.failing = stored.failing;
+    queue.told_by = stored.told_by;
+    queue.handed_on = stored.handed_on;
     for p in stored.pending {
         let pending = Pending {
             incident: p.incident,
@@ -108,16 +133,17 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
             due: p.due,
             decided_at: p.since,
             order: p.order,
+            plain: p.plain,
+            rare: p.rare,
         };
-        let rank = pending.rank(p.id);
-        let queue = state.queue(channel);
-        queue.untried += usize::from(pending.attempts == 0);
-        match (pending.in_flight, pending.due) {
-            (true, _) => queue.in_flight += 1,
-            (false, Some(due)) => _ = queue.waiting.insert((due, rank)),
-            (false, None) => _ = queue.ready.insert(rank),
+        if pending.in_flight {
+            let queue = state.queue(channel);
+            queue.in_flight += 1;
+            queue.by_order.insert(pending.order, p.id);
+            state.pending.insert(p.id, pending);
+        } else {
+            state.enqueue(p.id, pending);
         }
-        state.pending.insert(p.id, pending);
     }
 }
 
@@ -136,6 +162,9 @@ impl State {
                 paused_until: queue.paused_until,
                 recent: queue.recent.iter().copied().collect(),
                 keep: queue.keep,
+                failing: queue.failing,
+                told_by: queue.told_by,
+                handed_on: queue.handed_on.clone(),
                 pending: Vec::with_capacity(queue.len()),
             })
             .collect();
@@ -151,6 +180,8 @@ impl State {
                 due: p.due,
                 since: p.decided_at,
                 order: p.order,
+                plain: p.plain,
+                rare: p.rare.clone(),
             });
         }
         let key = |(at, key): &(Timestamp, String)| {
@@ -165,6 +196,9 @@ impl State {
             channels,
             keys: self.key_ages.iter().filter_map(key).collect(),
             inputs: self.inputs.clone(),
+            open: self.open.iter().cloned().collect(),
+            steps: self.open.steps().collect(),
+            dead: self.dead.iter().cloned().collect(),
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

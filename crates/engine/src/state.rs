@@ -1,8 +1,13 @@
 //! What the engine knows, all of it from records: `apply` is the only way to change it, live as in replay.
 
+use crate::deadletter::{DeadLetter, DeadLetters};
+use crate::open::{About, Opens};
 use crate::queue::{Queue, Rank};
 use balefire_model::channel::Reason;
-use balefire_model::record::{AttemptEnded, AttemptStarted, Configured, InputRead, Next, Planned, Routed, Submitted};
+use balefire_model::record::{
+    AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Routed,
+    Submitted,
+};
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -21,11 +26,35 @@ pub(crate) struct Pending {
     pub due: Option<Timestamp>,
     pub decided_at: Timestamp,
     pub order: u64,
+    /// Without the user's template from now on.
+    pub plain: bool,
+    /// What few deliveries have.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few deliveries have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Rare {
+    /// The channel that should have carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
+    /// It waits until this one has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<DeliveryId>,
 }
 
 impl Pending {
     pub(crate) fn rank(&self, delivery: DeliveryId) -> Rank {
         Rank::new(self.severity, self.attempts, self.order, delivery)
+    }
+
+    /// The delivery that must have ended before this one begins.
+    pub(crate) fn behind(&self) -> Option<DeliveryId> {
+        self.rare.as_ref().and_then(|rare| rare.behind)
+    }
+
+    pub(crate) fn stands_in_for(&self) -> Option<String> {
+        self.rare.as_ref().and_then(|rare| rare.stands_in_for.clone())
     }
 }
 
@@ -56,6 +85,10 @@ pub struct State {
     pub(crate) inputs: BTreeMap<String, (String, u64)>,
     pub(crate) digest: String,
     pub(crate) since_snapshot: u64,
+    pub(crate) open: Opens,
+    /// Who waits until a delivery has ended.
+    pub(crate) behind: HashMap<DeliveryId, DeliveryId>,
+    pub(crate) dead: DeadLetters,
 }
 
 /// A channel's queue, for metrics and `balefire channels list`.
@@ -71,6 +104,8 @@ pub struct QueueStatus {
     pub untried: usize,
     /// Failures since the last success.
     pub failures: u32,
+    /// Since when its failing is known, and told to others.
+    pub failing_since: Option<Timestamp>,
     /// Nothing goes out before this time.
     pub paused_until: Option<Timestamp>,
     /// When the delivery that goes out next was decided on.
@@ -113,6 +148,7 @@ impl State {
                 in_flight: queue.in_flight,
                 untried: queue.untried,
                 failures: queue.failures,
+                failing_since: queue.told_by.and(queue.failing).map(|(since, _)| since),
                 paused_until: queue.paused_until,
                 head_since: head.and_then(|rank| self.pending.get(&rank.delivery)).map(|p| p.decided_at),
             }
@@ -148,7 +184,13 @@ impl State {
             }
             Record::Configured(configured) => self.configured(configured),
             Record::Snapshot(_) => self.since_snapshot = 0,
-            Record::Accepted(_) | Record::StateChanged(_) | Record::Started(_) | Record::Stopped(_) => {}
+            Record::StateChanged(change) => self.open.changed(change),
+            Record::FollowedUp(followed) => self.followed_up(at, followed),
+            Record::Suppressed(suppressed) => self.suppressed(suppressed.delivery),
+            Record::HealthChanged(changed) => self.health_changed(changed),
+            Record::Redriven(redriven) => self.redriven(at, redriven.delivery),
+            Record::Purged(purged) => self.dead.remove(purged.delivery),
+            Record::Accepted(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
 
@@ -163,26 +205,133 @@ impl State {
     }
 
     fn routed(&mut self, at: Timestamp, routed: &Routed) {
-        for Planned { delivery, channel, reason } in &routed.deliveries {
-            let channel = self.channel(channel);
-            let pending = Pending {
-                incident: routed.incident,
-                accepted_at: routed.accepted_at,
-                channel,
-                severity: routed.severity,
-                reason: *reason,
-                attempts: 0,
-                in_flight: false,
-                due: None,
-                decided_at: at,
-                order: self.orders,
-            };
-            self.orders += 1;
-            let queue = self.queue(channel);
-            queue.untried += 1;
-            queue.ready.insert(pending.rank(*delivery));
-            self.pending.insert(*delivery, pending);
+        let about = About { incident: routed.incident, accepted_at: routed.accepted_at, severity: routed.severity };
+        self.open.routed(at, &about, routed);
+        for planned in &routed.deliveries {
+            self.plan(at, &about, planned);
         }
+    }
+
+    fn followed_up(&mut self, at: Timestamp, followed: &FollowedUp) {
+        let FollowedUp { incident, accepted_at, severity, cause, .. } = followed;
+        match cause {
+            FollowUp::Resolved => {}
+            FollowUp::Escalated(step) => self.open.escalated(*incident, *step),
+            FollowUp::Fallback { delivery, step } => self.handed_on(*delivery, *step),
+        }
+        let about = About { incident: *incident, accepted_at: *accepted_at, severity: *severity };
+        for planned in &followed.deliveries {
+            self.open.planned(&about, planned);
+            self.plan(at, &about, planned);
+        }
+    }
+
+    /// Takes note of a delivery that was decided on.
+    fn plan(&mut self, at: Timestamp, about: &About, planned: &Planned) {
+        let Planned { delivery, reason, stands_in_for, behind, .. } = planned;
+        let channel = self.channel(&planned.channel);
+        // What it waits for may have ended since.
+        let behind = behind.filter(|first| self.pending.contains_key(first));
+        let rare = Rare { stands_in_for: stands_in_for.clone(), behind };
+        let pending = Pending {
+            incident: about.incident,
+            accepted_at: about.accepted_at,
+            channel,
+            severity: about.severity,
+            reason: *reason,
+            attempts: 0,
+            in_flight: false,
+            due: None,
+            decided_at: at,
+            order: self.orders,
+            plain: false,
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        };
+        self.orders += 1;
+        self.enqueue(*delivery, pending);
+    }
+
+    /// Puts a delivery where it belongs: none of its attempts is under way.
+    pub(crate) fn enqueue(&mut self, delivery: DeliveryId, pending: Pending) {
+        let queue = &mut self.queues[pending.channel as usize];
+        queue.untried += usize::from(pending.attempts == 0);
+        queue.by_order.insert(pending.order, delivery);
+        match (pending.behind(), pending.due) {
+            (Some(first), _) => _ = self.behind.insert(first, delivery),
+            (None, Some(due)) => _ = queue.waiting.insert((due, pending.rank(delivery))),
+            (None, None) => _ = queue.ready.insert(pending.rank(delivery)),
+        }
+        self.pending.insert(delivery, pending);
+    }
+
+    /// Forgets a delivery that has ended, and lets the one go that waited for it.
+    fn end(&mut self, delivery: DeliveryId) -> Option<Pending> {
+        let ended = self.pending.remove(&delivery)?;
+        let queue = &mut self.queues[ended.channel as usize];
+        queue.by_order.remove(&ended.order);
+        queue.untried -= usize::from(ended.attempts == 0);
+        if let Some(next) = self.behind.remove(&delivery)
+            && let Some(pending) = self.pending.get_mut(&next)
+        {
+            if let Some(rare) = &mut pending.rare {
+                rare.behind = None;
+            }
+            let rank = pending.rank(next);
+            self.queues[pending.channel as usize].ready.insert(rank);
+        }
+        Some(ended)
+    }
+
+    fn suppressed(&mut self, delivery: DeliveryId) {
+        let Some(ended) = self.end(delivery) else { return };
+        let rank = ended.rank(delivery);
+        if let Some(first) = ended.behind() {
+            self.behind.remove(&first);
+        }
+        let queue = &mut self.queues[ended.channel as usize];
+        queue.ready.remove(&rank);
+        if let Some(due) = ended.due {
+            queue.waiting.remove(&(due, rank));
+        }
+        self.open.ended(ended.incident, delivery, false);
+    }
+
+    fn handed_on(&mut self, delivery: DeliveryId, step: u32) {
+        let Some(pending) = self.pending.get(&delivery) else { return };
+        let (step, next) = (step as usize, pending.order + 1);
+        let queue = &mut self.queues[pending.channel as usize];
+        if queue.handed_on.len() <= step {
+            queue.handed_on.resize(step + 1, 0);
+        }
+        queue.handed_on[step] = queue.handed_on[step].max(next);
+    }
+
+    fn health_changed(&mut self, changed: &HealthChanged) {
+        let channel = self.channel(&changed.channel);
+        let queue = self.queue(channel);
+        queue.told_by = changed.failing_since.map(|_| changed.told_by);
+    }
+
+    fn redriven(&mut self, at: Timestamp, delivery: DeliveryId) {
+        let Some(dead) = self.dead.take(delivery) else { return };
+        let channel = self.channel(&dead.channel);
+        let rare = Rare { stands_in_for: dead.stands_in_for, behind: None };
+        let pending = Pending {
+            incident: dead.incident,
+            accepted_at: dead.accepted_at,
+            channel,
+            severity: dead.severity,
+            reason: dead.reason,
+            attempts: dead.attempts,
+            in_flight: false,
+            due: None,
+            decided_at: at,
+            order: self.orders,
+            plain: false,
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        };
+        self.orders += 1;
+        self.enqueue(delivery, pending);
     }
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {
@@ -207,12 +356,21 @@ impl State {
         pending.in_flight = false;
         note_health(queue, at, ended);
         match &ended.next {
-            Next::Done | Next::GiveUp { .. } => {
-                self.pending.remove(&ended.delivery);
-            }
             Next::Retry(due) => {
                 pending.due = Some(*due);
+                pending.plain |= ended.plain_next;
                 queue.waiting.insert((*due, pending.rank(ended.delivery)));
+            }
+            Next::Done => {
+                self.open.ended(pending.incident, ended.delivery, true);
+                self.end(ended.delivery);
+            }
+            Next::GiveUp { cause, reason } => {
+                self.open.ended(pending.incident, ended.delivery, false);
+                if let Some(pending) = self.end(ended.delivery) {
+                    let letter = DeadLetter::new(at, ended, &pending, (*cause, reason));
+                    self.dead.insert(ended.delivery, letter);
+                }
             }
         }
     }
@@ -238,11 +396,13 @@ fn note_health(queue: &mut Queue, at: Timestamp, ended: &AttemptEnded) {
     match (&ended.outcome, &ended.next) {
         (Outcome::Delivered { .. } | Outcome::Rejected { cause: Cause::Size | Cause::Schema | Cause::Gone, .. }, _) => {
             queue.failures = 0;
+            queue.failing = None;
             queue.paused_until = None;
         }
         (Outcome::Deferred { .. }, Next::Retry(due)) => queue.paused_until = Some(*due),
-        (Outcome::Rejected { .. }, next) => {
+        (Outcome::Rejected { cause, .. }, next) => {
             queue.failures = queue.failures.saturating_add(1);
+            queue.failing = Some((queue.failing.map_or(at, |(since, _)| since), *cause));
             if let Next::Retry(due) = next
                 && queue.failures >= crate::queue::FAILING
             {

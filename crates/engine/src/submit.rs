@@ -1,9 +1,11 @@
 //! A submission: incidents that are accepted together or not at all, decided on one by one.
 
 use crate::engine::{Answer, Effects, Engine};
+use crate::retry::later;
+use crate::route::Escalate;
 use balefire_model::channel::Reason;
-use balefire_model::record::{InputRead, Planned, RouteTaken, Routed, Submitted};
-use balefire_model::{DeliveryId, Incident, Position, Record};
+use balefire_model::record::{Escalation, InputRead, RouteTaken, Routed, Submitted};
+use balefire_model::{Incident, Position, Record};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -46,7 +48,7 @@ impl Engine {
         for incident in submission.incidents {
             ids.push(incident.id);
             let accepted_at = self.state.position();
-            let routed = self.route(&incident, accepted_at, submission.test_of.as_deref());
+            let routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
             self.record(now, Record::Accepted(incident), effects);
             self.record(now, Record::Routed(routed), effects);
         }
@@ -56,24 +58,22 @@ impl Engine {
         Answer::Accepted { incidents: Arc::new(ids), repeated: false }
     }
 
-    fn route(&self, incident: &Incident, accepted_at: Position, test_of: Option<&str>) -> Routed {
-        let (routes, channels, history_only, reason) = match test_of {
+    fn route(&self, now: Timestamp, incident: &Incident, accepted_at: Position, test_of: Option<&str>) -> Routed {
+        let (routes, channels, history_only, reason, steps) = match test_of {
             Some(channel) => {
                 let channels = vec![channel.to_owned()];
                 let because = format!("a test of channel {channel} was asked for");
-                let test = RouteTaken { route: "test".to_owned(), because, channels: channels.clone() };
-                (vec![test], channels, None, Reason::Test)
+                let test = RouteTaken { route: "test".to_owned(), because, channels: channels.clone(), muted_by: None };
+                (vec![test], channels, None, Reason::Test, Vec::new())
             }
             None => {
                 let decision = self.settings.routing.decide(incident);
-                (decision.routes, decision.channels, decision.history_only, Reason::Opened)
+                (decision.routes, decision.channels, decision.history_only, Reason::Opened, decision.escalations)
             }
         };
-        let plan = |channel: String| Planned {
-            delivery: DeliveryId::derive(incident.id, reason.as_str(), &channel),
-            channel,
-            reason,
-        };
+        let plan = |channel: String| self.plan_of(incident.id, reason, channel);
+        let escalation =
+            |(route, step): (String, Escalate)| Escalation { route, due: later(now, step.after), to: step.to };
         Routed {
             incident: incident.id,
             accepted_at,
@@ -81,6 +81,7 @@ impl Engine {
             routes,
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,
+            escalations: steps.into_iter().map(escalation).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! count towards a rate.
 
 use balefire_engine::route::{Preset, Route, Routing};
-use balefire_engine::{Act, ChannelPolicy, Engine, Input, Rate, Retry, Settings, Submission};
+use balefire_engine::{Act, ChannelPolicy, Engine, Input, Rate, Settings, Submission};
 use balefire_model::incident::Extra;
 use balefire_model::{Fingerprint, Incident, IncidentId, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
@@ -38,12 +38,12 @@ fn settings() -> Arc<Settings> {
         name: name.to_owned(),
         kind: "webhook".to_owned(),
         in_flight: 8,
-        retry: Retry::default(),
         rates,
+        ..ChannelPolicy::default()
     };
     let rate = Rate { count: 2, per: Duration::from_secs(60) };
     let channels = [policy("idle", Vec::new()), policy("used", vec![rate])];
-    let route = Route { name: "all".to_owned(), matchers: Vec::new(), to: vec!["used".to_owned()], goes_on: false };
+    let route = Route { name: "all".to_owned(), matchers: Vec::new(), to: vec!["used".to_owned()], ..Route::default() };
     let kinds = channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect();
     Arc::new(Settings {
         routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds },

@@ -5,7 +5,7 @@
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Preset, Route, Routing};
 use balefire_engine::{
-    Act, Answer, ChannelPolicy, Effects, Engine, Idempotency, Input, Job, Rate, Retry, Settings, Submission,
+    Act, Answer, ChannelPolicy, Effects, Engine, Idempotency, Input, Job, Rate, Settings, Submission,
 };
 use balefire_model::incident::Extra;
 use balefire_model::record::Next;
@@ -49,15 +49,15 @@ fn settings(channels: &[(&str, u32, &[Rate])]) -> Arc<Settings> {
         name: "all".to_owned(),
         matchers: vec![Matcher::parse("severity >= low").unwrap()],
         to: names.clone(),
-        goes_on: false,
+        ..Route::default()
     }];
     let policy = |(name, in_flight, rates): &(&str, u32, &[Rate])| {
         let policy = ChannelPolicy {
             name: (*name).to_owned(),
             kind: "webhook".to_owned(),
             in_flight: *in_flight,
-            retry: Retry::default(),
             rates: rates.to_vec(),
+            ..ChannelPolicy::default()
         };
         ((*name).to_owned(), policy)
     };
@@ -115,7 +115,7 @@ impl Bench {
 fn jobs(acts: Vec<Act>) -> Vec<Job> {
     let job = |act| match act {
         Act::Send(job) => Some(job),
-        Act::Answer(_) => None,
+        Act::Answer(_) | Act::Alarm(_) => None,
     };
     acts.into_iter().filter_map(job).collect()
 }
@@ -195,7 +195,10 @@ fn a_failing_channel_does_not_touch_another() {
     let first = bench.submit(1, vec![incident(1, Severity::High)]);
     let (bad, good): (Vec<_>, Vec<_>) = first.into_iter().partition(|job| job.channel == "bad");
     bench.ended(1, &bad[0], rejected(Cause::Auth));
-    bench.ended(1, &good[0], delivered());
+    // What it hears next is that the other one fails.
+    let told = bench.ended(1, &good[0], delivered());
+    assert_eq!(told[0].channel, "good");
+    bench.ended(1, &told[0], delivered());
     let next = bench.submit(2, vec![incident(2, Severity::High)]);
     assert!(next.iter().any(|job| job.channel == "good"));
 }

@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// The incident is new.
     Opened,
+    /// The incident is over; closes what [`Reason::Opened`] opened on the same channel.
+    Resolved,
+    /// Nobody has acknowledged it in the time that its route allows.
+    Escalated,
+    /// Another channel, which should have carried it, fails.
+    Fallback,
     /// Somebody asked for a test message (`balefire channels test`).
     Test,
 }
@@ -21,6 +27,9 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Opened => "opened",
+            Reason::Resolved => "resolved",
+            Reason::Escalated => "escalated",
+            Reason::Fallback => "fallback",
             Reason::Test => "test",
         }
     }
@@ -35,6 +44,10 @@ pub struct Delivery<'a> {
     pub channel: &'a str,
     /// Why now.
     pub reason: Reason,
+    /// The channel that should have carried it, where this one stands in.
+    pub stands_in_for: Option<&'a str>,
+    /// Render without the user's template: the far side has refused what it made of this incident.
+    pub plain: bool,
     /// What it is about.
     pub incident: &'a Incident,
     /// 1 for the first attempt.

@@ -31,6 +31,18 @@ impl fmt::Display for Position {
 pub struct IncidentId(pub Uuid);
 
 impl IncidentId {
+    /// The id of an incident of our own making: a function of when it was made and of what, so that the same decision
+    /// made twice gives the same incident. The bits that are random elsewhere come from
+    /// SHA-256(`balefire:incident:1` LF seed).
+    #[must_use]
+    pub fn derive(at: jiff::Timestamp, seed: &str) -> IncidentId {
+        let digest = Sha256::digest(format!("balefire:incident:1\n{seed}").as_bytes());
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&digest[..10]);
+        let ms = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        IncidentId(uuid::Builder::from_unix_timestamp_millis(ms, &bytes).into_uuid())
+    }
+
     /// Milliseconds since 1970-01-01 UTC that a version 7 id carries; 0 for ids of other versions.
     #[must_use]
     pub fn unix_ms(self) -> u64 {

@@ -36,6 +36,16 @@ pub enum Record {
     Snapshot(Box<serde_json::value::RawValue>),
     /// The engine stopped in good order.
     Stopped(Stopped),
+    /// More notifications of an incident follow from what happened after it was routed.
+    FollowedUp(FollowedUp),
+    /// A delivery will not be made, by a rule that has a name.
+    Suppressed(Suppressed),
+    /// A channel began to fail, or works again.
+    HealthChanged(HealthChanged),
+    /// Somebody sent dead letters on their way again.
+    Redriven(Redriven),
+    /// Somebody gave dead letters up for good.
+    Purged(Purged),
 }
 
 /// See [`Record::Started`].
@@ -73,6 +83,20 @@ pub struct Routed {
     /// Why it is recorded only, where no delivery follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_only: Option<String>,
+    /// Who hears of it if nobody acknowledges it in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
+}
+
+/// One step of an escalation, decided with the route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// The route that asks for it.
+    pub route: String,
+    /// When.
+    pub due: Timestamp,
+    /// The channels.
+    pub to: Vec<String>,
 }
 
 /// One route's part in a decision.
@@ -84,6 +108,9 @@ pub struct RouteTaken {
     pub because: String,
     /// The channels that it names.
     pub channels: Vec<String>,
+    /// The time interval, by its name, because of which they hear nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_by: Option<String>,
 }
 
 /// One delivery that was decided on.
@@ -95,6 +122,15 @@ pub struct Planned {
     pub channel: String,
     /// Why now.
     pub reason: Reason,
+    /// The channel that should have carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
+    /// The delivery that must have ended before this one may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<DeliveryId>,
+    /// Whether the channel wants to hear when the incident is over.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub follows_up: bool,
 }
 
 /// See [`Record::AttemptStarted`].
@@ -125,6 +161,9 @@ pub struct AttemptEnded {
     pub outcome: Outcome,
     /// What follows.
     pub next: Next,
+    /// The next attempt leaves the user's template out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub plain_next: bool,
 }
 
 /// What follows an attempt.
@@ -189,6 +228,107 @@ pub struct Stopped {
     pub reason: String,
 }
 
+/// See [`Record::FollowedUp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedUp {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// Where its `Accepted` record stands.
+    pub accepted_at: Position,
+    /// The incident's severity, by which queues are ordered.
+    pub severity: crate::Severity,
+    /// What it follows from.
+    pub cause: FollowUp,
+    /// The whole matter in words.
+    pub because: String,
+    /// The deliveries that follow; may be none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<Planned>,
+}
+
+/// What a follow-up follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUp {
+    /// The incident is over.
+    Resolved,
+    /// The time of an escalation's step has come: the number of the step among those of the incident, from 0.
+    Escalated(u32),
+    /// A channel fails: the delivery that waits for it, and which of the channel's fallbacks steps in, from 0.
+    Fallback {
+        /// What waits.
+        delivery: DeliveryId,
+        /// Which fallback.
+        step: u32,
+    },
+}
+
+/// See [`Record::Suppressed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// About which incident.
+    pub incident: IncidentId,
+    /// To which channel.
+    pub channel: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The whole matter in words.
+    pub because: String,
+}
+
+/// See [`Record::HealthChanged`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthChanged {
+    /// Which channel.
+    pub channel: String,
+    /// Since when it fails; `None`: it works again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// The class of the last failure.
+    pub cause: Cause,
+    /// What the last attempt came to, in words.
+    pub detail: String,
+    /// How many deliveries wait.
+    pub waiting: u64,
+    /// The incident that tells of it.
+    pub told_by: IncidentId,
+}
+
+/// See [`Record::Redriven`]. Each delivery goes on under its id, with its time to try beginning anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redriven {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// About which incident.
+    pub incident: IncidentId,
+    /// To which channel.
+    pub channel: String,
+    /// Who said so.
+    pub by: String,
+}
+
+/// See [`Record::Purged`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// About which incident.
+    pub incident: IncidentId,
+    /// To which channel.
+    pub channel: String,
+    /// Who said so.
+    pub by: String,
+    /// Why, in their words.
+    pub comment: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// A stored entry that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -222,6 +362,11 @@ impl Record {
             Record::InputRead(_) => kind::INPUT_READ,
             Record::Snapshot(_) => kind::SNAPSHOT,
             Record::Stopped(_) => kind::STOPPED,
+            Record::FollowedUp(_) => kind::FOLLOWED_UP,
+            Record::Suppressed(_) => kind::SUPPRESSED,
+            Record::HealthChanged(_) => kind::HEALTH_CHANGED,
+            Record::Redriven(_) => kind::REDRIVEN,
+            Record::Purged(_) => kind::PURGED,
         }
     }
 
@@ -240,6 +385,11 @@ impl Record {
             Record::InputRead(r) => json(r),
             Record::Snapshot(r) => r.get().as_bytes().to_vec(),
             Record::Stopped(r) => json(r),
+            Record::FollowedUp(r) => json(r),
+            Record::Suppressed(r) => json(r),
+            Record::HealthChanged(r) => json(r),
+            Record::Redriven(r) => json(r),
+            Record::Purged(r) => json(r),
         };
         Entry { kind: self.kind(), at, payload }
     }
@@ -262,6 +412,11 @@ impl Record {
             kind::INPUT_READ => Record::InputRead(parse("input_read", bytes)?),
             kind::SNAPSHOT => Record::Snapshot(parse("snapshot", bytes)?),
             kind::STOPPED => Record::Stopped(parse("stopped", bytes)?),
+            kind::FOLLOWED_UP => Record::FollowedUp(parse("followed_up", bytes)?),
+            kind::SUPPRESSED => Record::Suppressed(parse("suppressed", bytes)?),
+            kind::HEALTH_CHANGED => Record::HealthChanged(parse("health_changed", bytes)?),
+            kind::REDRIVEN => Record::Redriven(parse("redriven", bytes)?),
+            kind::PURGED => Record::Purged(parse("purged", bytes)?),
             other => return Err(DecodeError::Kind(other)),
         })
     }
@@ -291,6 +446,16 @@ pub mod kind {
     pub const SNAPSHOT: u16 = 10;
     /// [`super::Record::Stopped`].
     pub const STOPPED: u16 = 11;
+    /// [`super::Record::FollowedUp`].
+    pub const FOLLOWED_UP: u16 = 12;
+    /// [`super::Record::Suppressed`].
+    pub const SUPPRESSED: u16 = 13;
+    /// [`super::Record::HealthChanged`].
+    pub const HEALTH_CHANGED: u16 = 14;
+    /// [`super::Record::Redriven`].
+    pub const REDRIVEN: u16 = 15;
+    /// [`super::Record::Purged`].
+    pub const PURGED: u16 = 16;
 
     /// The kind's name as `balefire journal cat` prints it.
     #[must_use]
@@ -307,6 +472,11 @@ pub mod kind {
             INPUT_READ => "input_read",
             SNAPSHOT => "snapshot",
             STOPPED => "stopped",
+            FOLLOWED_UP => "followed_up",
+            SUPPRESSED => "suppressed",
+            HEALTH_CHANGED => "health_changed",
+            REDRIVEN => "redriven",
+            PURGED => "purged",
             _ => "unknown",
         }
     }

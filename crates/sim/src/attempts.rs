@@ -42,6 +42,8 @@ impl World {
             id: job.delivery,
             channel: &job.channel,
             reason: job.reason,
+            stands_in_for: job.stands_in_for.as_deref(),
+            plain: job.plain,
             incident: &flight.incident,
             attempt: job.attempt,
             now: flight.at,

@@ -85,7 +85,7 @@ fn routes(random: &mut Random) -> Vec<Route> {
         let matchers = matchers.iter().map(|text| Matcher::parse(text).expect("a condition that is written here"));
         let to = to.iter().map(|name| (*name).to_owned()).collect();
         let goes_on = place == 0 || random.chance(700);
-        routes.push(Route { name: name.to_owned(), matchers: matchers.collect(), to, goes_on });
+        routes.push(Route { name: name.to_owned(), matchers: matchers.collect(), to, goes_on, ..Route::default() });
     }
     routes
 }
@@ -107,7 +107,7 @@ fn policy(random: &mut Random, name: &str, kind: &str, in_flight_max: u32) -> Ch
         1 => vec![rate(5, 1), rate(60, 600)],
         _ => Vec::new(),
     };
-    ChannelPolicy { name: name.to_owned(), kind: kind.to_owned(), in_flight, retry, rates }
+    ChannelPolicy { name: name.to_owned(), kind: kind.to_owned(), in_flight, retry, rates, ..ChannelPolicy::default() }
 }
 
 fn build(kind: &str, settings: &[(&str, &str)]) -> Arc<dyn Channel> {

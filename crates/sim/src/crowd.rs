@@ -68,7 +68,9 @@ impl World {
                 self.ledger.demand(!wrong, || format!("request {number}, attempt {attempt}: its key is nobody else's"));
                 self.requests[number].over = true;
             }
-            Answer::Changed => self.ledger.faults.push(format!("request {number} got {answer:?}")),
+            Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. } => {
+                self.ledger.faults.push(format!("request {number} got {answer:?}"))
+            }
         }
     }
 

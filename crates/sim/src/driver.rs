@@ -63,7 +63,7 @@ impl World {
         let effects = process.engine.resume(at, "sim", settings);
         let jobs = effects.acts.into_iter().filter_map(|act| match act {
             Act::Send(job) => Some(job),
-            Act::Answer(_) => None,
+            Act::Answer(_) | Act::Alarm(_) => None,
         });
         let round = Round { at, jobs: jobs.collect(), records: effects.records, ..Round::default() };
         self.note(&format!("start {} with {} records", self.lives, self.disk.position()));

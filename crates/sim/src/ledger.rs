@@ -4,7 +4,9 @@
 use crate::config::STEADY;
 use crate::network::Sighting;
 use balefire_engine::{ChannelPolicy, Settings};
-use balefire_model::record::{AttemptEnded, AttemptStarted, Configured, Next, Routed, Submitted};
+use balefire_model::record::{
+    AttemptEnded, AttemptStarted, Configured, FollowedUp, Next, Planned, Routed, Submitted, Suppressed,
+};
 use balefire_model::{DeliveryId, Entry, Incident, IncidentId, Outcome, Record, Severity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,8 @@ pub(crate) struct Course {
     pub incident: IncidentId,
     pub channel: String,
     pub severity: Severity,
+    /// The delivery that must have ended before.
+    behind: Option<DeliveryId>,
     planned: Moment,
     attempts: u32,
     under_way: bool,
@@ -102,7 +106,15 @@ impl Ledger {
             Record::AttemptEnded(ended) => self.attempt_ended(&ended, moment),
             Record::StateChanged(change) => _ = self.changes.insert(change.by),
             Record::Configured(configured) => self.configured(&configured),
-            Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
+            Record::FollowedUp(followed) => self.followed_up(&followed, moment),
+            Record::Suppressed(suppressed) => self.suppressed(&suppressed),
+            Record::InputRead(_)
+            | Record::Snapshot(_)
+            | Record::Started(_)
+            | Record::Stopped(_)
+            | Record::HealthChanged(_)
+            | Record::Redriven(_)
+            | Record::Purged(_) => {}
         }
     }
 
@@ -137,32 +149,67 @@ impl Ledger {
             self.demand(planned.delivery == expected, || {
                 format!("delivery {} of {id} to {} should be {expected}", planned.delivery, planned.channel)
             });
-            self.lanes.entry(planned.channel.clone()).or_default().open.insert(planned.delivery);
-            let course = Course {
-                incident: id,
-                channel: planned.channel.clone(),
-                severity: routed.severity,
-                planned: moment,
-                attempts: 0,
-                under_way: false,
-                due: None,
-                uncertain: 0,
-                receipts: 0,
-                ended: false,
-                delivered: false,
-            };
-            self.courses.insert(planned.delivery, course);
+            self.planned(id, routed.severity, planned, moment);
         }
+    }
+
+    fn planned(&mut self, incident: IncidentId, severity: Severity, planned: &Planned, moment: Moment) {
+        self.lanes.entry(planned.channel.clone()).or_default().open.insert(planned.delivery);
+        let course = Course {
+            incident,
+            channel: planned.channel.clone(),
+            severity,
+            behind: planned.behind,
+            planned: moment,
+            attempts: 0,
+            under_way: false,
+            due: None,
+            uncertain: 0,
+            receipts: 0,
+            ended: false,
+            delivered: false,
+        };
+        let twice = self.courses.insert(planned.delivery, course).is_some();
+        self.demand(!twice, || format!("delivery {} was decided on twice", planned.delivery));
+    }
+
+    fn followed_up(&mut self, followed: &FollowedUp, moment: Moment) {
+        let id = followed.incident;
+        let known = self.routed.contains(&id);
+        self.demand(known, || format!("incident {id} was followed up before it was routed"));
+        for planned in &followed.deliveries {
+            self.planned(id, followed.severity, planned, moment);
+        }
+    }
+
+    fn suppressed(&mut self, suppressed: &Suppressed) {
+        let Some(course) = self.courses.get_mut(&suppressed.delivery) else {
+            return self.faults.push(format!("{suppressed:?}, which was never decided on"));
+        };
+        let fits = !course.ended && !course.under_way && !suppressed.rule.is_empty() && !suppressed.because.is_empty();
+        let story = format!("{suppressed:?} does not follow on {course:?}");
+        course.ended = true;
+        self.lanes.entry(suppressed.channel.clone()).or_default().open.remove(&suppressed.delivery);
+        self.demand(fits, || story);
+    }
+
+    /// Whether a delivery waits until another one has ended.
+    fn is_behind(&self, course: &Course) -> bool {
+        course.behind.and_then(|first| self.courses.get(&first)).is_some_and(|first| !first.ended)
     }
 
     fn started(&mut self, at: Timestamp, started: &AttemptStarted) {
         let AttemptStarted { delivery, attempt, channel, .. } = started;
         self.check_worst_first(at, started);
+        let is_behind = self.courses.get(delivery).is_some_and(|course| self.is_behind(course));
         let Some(course) = self.courses.get_mut(delivery) else {
             return self.faults.push(format!("attempt {attempt} of {delivery}, which was never decided on"));
         };
-        let in_turn =
-            !course.ended && !course.under_way && *attempt == course.attempts + 1 && course.channel == *channel;
+        let in_turn = !course.ended
+            && !course.under_way
+            && !is_behind
+            && *attempt == course.attempts + 1
+            && course.channel == *channel;
         let story = format!("attempt {attempt} of {delivery} to {channel} does not follow on {course:?}");
         course.under_way = true;
         course.attempts = *attempt;
@@ -185,7 +232,8 @@ impl Ledger {
         };
         let waits = |id: &&DeliveryId| {
             let other = &self.courses[*id];
-            !other.under_way && other.due.is_none_or(|due| due <= at) && other.severity > goes.severity
+            let may_go = !other.under_way && other.due.is_none_or(|due| due <= at) && !self.is_behind(other);
+            may_go && other.severity > goes.severity
         };
         if let Some(worse) = lane.open.iter().find(waits) {
             let fault =

@@ -116,6 +116,7 @@ impl Process {
                     round.answers.extend(reply.take().map(|reply| (reply, answer)));
                 }
                 balefire_engine::Act::Send(job) => round.jobs.push(job),
+                balefire_engine::Act::Alarm(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use super::named::{Named, exactly_one, items_of, read_named, report, text_of};
 use balefire_channels::{Channel, Host, KINDS, Kind};
+use balefire_engine::{Fallback, FallbackOn};
 use balefire_model::settings::{FieldDoc, Place, Reader, Shape, parse_duration};
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,10 @@ pub(crate) struct ConfiguredChannel {
     pub(crate) retry: Retry,
     /// How long an attempt may take in all, in place of what its kind says.
     pub(crate) timeout: Option<Duration>,
+    /// The channels that step in when it fails.
+    pub(crate) fallback: Vec<Fallback>,
+    /// Whether it hears when an incident is over.
+    pub(crate) follows_up: bool,
     /// Where it is defined.
     pub(crate) place: Place,
 }
@@ -76,7 +81,7 @@ pub(crate) struct Retry {
 }
 
 const RATE_FORM: &str = "a count and a unit such as 5/s, 30/m, 200/h, 1000/d or 10/5m";
-const SHARED: &[&str] = &["rate", "retry", "timeout"];
+const SHARED: &[&str] = &["rate", "retry", "timeout", "fallback", "send_resolved"];
 
 /// Reads all channels.
 pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
@@ -111,14 +116,18 @@ fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
     });
     reader.finish();
     let (kind, channel) = channel?;
-    let Shared { rates, retry, timeout } = shared;
-    Some(ConfiguredChannel { name: key.name.clone(), kind, channel, rates, retry, timeout, place: key.place.clone() })
+    let Shared { rates, retry, timeout, fallback, send_resolved } = shared;
+    let follows_up = send_resolved.unwrap_or_else(|| channel.limits().follows_up);
+    let (name, place) = (key.name.clone(), key.place.clone());
+    Some(ConfiguredChannel { name, kind, channel, rates, retry, timeout, fallback, follows_up, place })
 }
 
 struct Shared {
     rates: Vec<Rate>,
     retry: Retry,
     timeout: Option<Duration>,
+    fallback: Vec<Fallback>,
+    send_resolved: Option<bool>,
 }
 
 fn read_shared(reader: &Reader<'_>) -> Shared {
@@ -143,7 +152,29 @@ fn read_shared(reader: &Reader<'_>) -> Shared {
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         reader.reject("timeout", "found 0", "more than nothing");
     }
-    Shared { rates, retry, timeout }
+    let doc = "The channels that step in when this one fails, in order. What they carry says for whom it stands in; this \
+               channel still tries.";
+    let fallback = reader.sections("fallback", doc, read_fallback).optional().unwrap_or_default();
+    let doc = "Whether it hears when an incident is over that it was told of. If not set: email and webhook do, logs and \
+               archives do not.";
+    let send_resolved = reader.bool("send_resolved", doc).optional();
+    Shared { rates, retry, timeout, fallback, send_resolved }
+}
+
+fn read_fallback(reader: &Reader<'_>) -> Fallback {
+    let channel = reader.text("channel", "Its name.").required(String::new());
+    let doc = "How long a delivery must have waited. What is given up goes over at once.";
+    let after = reader.duration("after", doc).default_shown(Duration::from_secs(300), "5m");
+    let causes = [
+        ("any", FallbackOn::Any),
+        ("auth", FallbackOn::Auth),
+        ("network", FallbackOn::Network),
+        ("rejected", FallbackOn::Rejected),
+    ];
+    let doc = "For which failures: refused credentials (`auth`), a far side that cannot be reached or does not answer \
+               (`network`), a message that was given up (`rejected`), or all of them.";
+    let on = reader.one_of("on", doc, &causes).default_shown(FallbackOn::Any, "any");
+    Fallback { channel, after, on }
 }
 
 fn read_retry(reader: &Reader<'_>) -> Retry {

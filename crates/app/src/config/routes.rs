@@ -3,9 +3,10 @@
 
 use super::named::{report, report_unknown, texts_of};
 use balefire_engine::matcher::Matcher;
-use balefire_engine::route::{Preset, Route, Routing};
+use balefire_engine::route::{Escalate, Preset, Route, Routing};
 use balefire_model::settings::{Problem, Reader, Value};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Reads `routing` and `routes`; `channels` are the names and kind keys of all channels. `declared` are all names that
 /// stand under `channels`, also those that could not be read: that they are wrong is told once.
@@ -36,6 +37,25 @@ fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
     let to = reader.texts("to", doc).required(Vec::new());
     let goes_on = reader.bool("continue", "Whether later routes, and the preset, are asked too.").default(false);
     let matchers = read_matchers(reader);
+    report_unknown_channels(reader, declared);
+    let doc = "Who hears of it if nobody acknowledges or resolves it in time, step by step.";
+    let escalate = reader.sections("escalate", doc, |reader| read_escalate(reader, declared));
+    let escalate = escalate.optional().unwrap_or_default();
+    Route { name, matchers, to, goes_on, escalate }
+}
+
+fn read_escalate(reader: &Reader<'_>, declared: &[String]) -> Escalate {
+    let doc = "How long after the incident was routed.";
+    let after = reader.duration("after", doc).required(Duration::ZERO);
+    let doc = "What ends the escalation: `acked`, also by being resolved.";
+    reader.one_of("unless", doc, &[("acked", ())]).default_shown((), "acked");
+    let to = reader.texts("to", "The channels, by name; one that has heard already hears again.").required(Vec::new());
+    report_unknown_channels(reader, declared);
+    Escalate { after, to }
+}
+
+/// A name in `to` that no channel has.
+fn report_unknown_channels(reader: &Reader<'_>, declared: &[String]) {
     for (node, channel) in texts_of(reader, "to") {
         if !declared.iter().any(|known| known == channel) {
             let shown = balefire_model::text::cut(channel, 80);
@@ -43,7 +63,6 @@ fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
             report_unknown(reader.session(), node, &reader.path_of("to"), what, declared);
         }
     }
-    Route { name, matchers, to, goes_on }
 }
 
 fn read_matchers(reader: &Reader<'_>) -> Vec<Matcher> {

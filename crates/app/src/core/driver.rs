@@ -1,6 +1,7 @@
 //! The engine's thread: takes what waits, lets the engine decide, appends everything with one sync, then acts. An answer
 //! or a message leaves only after the sync.
 
+use super::alarm;
 use super::durable::Durable;
 use super::incidents::Incidents;
 use super::mailbox::{Letter, Mailbox, Unavailable};
@@ -63,6 +64,8 @@ struct Round {
     records: Vec<Record>,
     answers: Vec<(Reply, Answer)>,
     jobs: Vec<Job>,
+    /// What no channel can carry.
+    alarms: Vec<String>,
     /// Attempts that ended; taken in again if the append fails.
     ended: Vec<Input>,
     /// A configuration that comes into force with this round.
@@ -73,8 +76,10 @@ impl Driver {
     /// Does what follows from the start, whose records are durable.
     pub(crate) fn begin(&mut self, effects: Effects) {
         for act in effects.acts {
-            if let Act::Send(job) = act {
-                self.send(job);
+            match act {
+                Act::Send(job) => self.send(job),
+                Act::Alarm(text) => alarm::raise(&text),
+                Act::Answer(_) => {}
             }
         }
     }
@@ -133,6 +138,7 @@ impl Driver {
             records: Vec::new(),
             answers: Vec::new(),
             jobs: Vec::new(),
+            alarms: Vec::new(),
             ended: Vec::new(),
             configured: None,
         };
@@ -168,12 +174,13 @@ impl Driver {
             match act {
                 Act::Answer(answer) => round.answers.extend(reply.take().map(|reply| (reply, answer))),
                 Act::Send(job) => round.jobs.push(job),
+                Act::Alarm(text) => round.alarms.push(text),
             }
         }
     }
 
     fn commit(&mut self, round: Round) -> Result<(), Refused> {
-        let Round { at, records, answers, jobs, ended, configured } = round;
+        let Round { at, records, answers, jobs, alarms, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
             let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
@@ -212,17 +219,20 @@ impl Driver {
         for job in jobs {
             self.send(job);
         }
+        for text in alarms {
+            alarm::raise(&text);
+        }
         Ok(())
     }
 
     fn send(&mut self, job: Job) {
-        let Job { delivery, accepted_at, channel, reason, attempt, .. } = job;
+        let Job { delivery, accepted_at, channel, reason, stands_in_for, plain, attempt, .. } = job;
         let incident = match self.incidents.get(accepted_at) {
             Ok(incident) => incident,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
         self.under_way.insert(delivery, (incident.received_at, incident.severity));
-        let job = transport::Job { delivery, incident, reason, attempt };
+        let job = transport::Job { delivery, incident, reason, stands_in_for, plain, attempt };
         if self.workers.send(&channel, job).is_err() {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }

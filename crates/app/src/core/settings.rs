@@ -19,6 +19,9 @@ impl Config {
             kind: channel.kind.key.to_owned(),
             in_flight: channel.channel.limits().in_flight,
             retry: Retry { initial: channel.retry.initial, cap: channel.retry.cap, horizon: channel.retry.horizon },
+            fallback: channel.fallback.clone(),
+            follows_up: channel.follows_up,
+            has_template: channel.channel.limits().has_template,
             rates: channel.rates.iter().map(|rate| Rate { count: rate.count, per: rate.per }).collect(),
         };
         Settings {

@@ -29,6 +29,10 @@ pub(crate) struct Job {
     pub(crate) incident: Arc<Incident>,
     /// Why now.
     pub(crate) reason: Reason,
+    /// The channel that should have carried it.
+    pub(crate) stands_in_for: Option<String>,
+    /// Without the user's template.
+    pub(crate) plain: bool,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
 }

@@ -121,6 +121,8 @@ impl Script {
             id: job.delivery,
             channel: &self.name,
             reason: job.reason,
+            stands_in_for: job.stands_in_for.as_deref(),
+            plain: job.plain,
             incident: &job.incident,
             attempt: job.attempt,
             now: at,

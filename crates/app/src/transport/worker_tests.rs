@@ -45,7 +45,14 @@ fn job(title: &str, number: u32) -> Job {
     );
     let incident: Incident = serde_json::from_str(&incident).unwrap();
     let delivery = DeliveryId::derive(incident.id, "opened", &number.to_string());
-    Job { delivery, incident: Arc::new(incident), reason: Reason::Opened, attempt: number }
+    Job {
+        delivery,
+        incident: Arc::new(incident),
+        reason: Reason::Opened,
+        stands_in_for: None,
+        plain: false,
+        attempt: number,
+    }
 }
 
 /// A running worker.
@@ -57,7 +64,13 @@ struct Running {
 }
 
 fn start(transport: Transport, in_flight: u32, limit: Duration, step: fn(&Delivery<'_>, &[Reply]) -> Step) -> Running {
-    let limits = Limits { in_flight, message_bytes_max: 1 << 20, attempt_timeout: limit };
+    let limits = Limits {
+        in_flight,
+        message_bytes_max: 1 << 20,
+        attempt_timeout: limit,
+        follows_up: false,
+        has_template: false,
+    };
     let worker = open("test", Arc::new(Scripted { limits, transport, step }), None, TERMINAL).unwrap();
     let (jobs, inbox) = mpsc::channel(in_flight as usize);
     let (outbox, reports) = mpsc::channel(1000);

@@ -10,13 +10,14 @@ mod tests;
 use crate::matcher::{Matcher, Reading};
 use balefire_model::Incident;
 use balefire_model::record::RouteTaken;
+use std::time::Duration;
 
 pub use explain::{Step, Verdict};
 pub use finding::{Finding, FindingCode};
 pub use preset::Preset;
 
 /// One of the user's routes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Its name, for `why`.
     pub name: String,
@@ -26,6 +27,17 @@ pub struct Route {
     pub to: Vec<String>,
     /// Whether later routes, and at last the preset, are asked too.
     pub goes_on: bool,
+    /// Who hears of it if nobody acknowledges it in time, in order.
+    pub escalate: Vec<Escalate>,
+}
+
+/// A step of an escalation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalate {
+    /// How long after the incident was routed.
+    pub after: Duration,
+    /// The channels.
+    pub to: Vec<String>,
 }
 
 /// All that routing knows.
@@ -48,6 +60,8 @@ pub struct Decision {
     pub channels: Vec<String>,
     /// Why it is recorded only. `Some` exactly where there is no channel.
     pub history_only: Option<String>,
+    /// The steps of the routes that took it, with the routes' names, in the order of their times.
+    pub escalations: Vec<(String, Escalate)>,
 }
 
 impl Routing {
@@ -66,7 +80,9 @@ impl Routing {
                 route: route.name.clone(),
                 because: route.because(&reading),
                 channels: self.known(&route.to),
+                muted_by: None,
             };
+            decision.escalations.extend(route.escalate.iter().map(|step| (route.name.clone(), step.clone())));
             if taken.channels.is_empty() {
                 nothing_sent.push(route.nothing_sent());
             }
@@ -86,6 +102,7 @@ impl Routing {
                 preset::Answer::NotAsked => {}
             }
         }
+        decision.escalations.sort_by_key(|(_, step)| step.after);
         if decision.channels.is_empty() {
             decision.history_only = Some(nothing_sent.join("; "));
         }

@@ -83,7 +83,7 @@ impl Preset {
         if to.is_empty() {
             return Answer::Nothing(self.missing(severity));
         }
-        Answer::Send(RouteTaken { route: name.to_owned(), because, channels: to })
+        Answer::Send(RouteTaken { route: name.to_owned(), because, channels: to, muted_by: None })
     }
 
     /// That no channel of the kinds that it names is there.

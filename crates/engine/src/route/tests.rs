@@ -15,7 +15,7 @@ fn incident(severity: Severity, cui: bool) -> Incident {
 
 fn route(name: &str, matchers: &[&str], to: &[&str], goes_on: bool) -> Route {
     let matchers = matchers.iter().map(|text| Matcher::parse(text).unwrap()).collect();
-    Route { name: name.into(), matchers, to: to.iter().map(|&name| name.into()).collect(), goes_on }
+    Route { name: name.into(), matchers, to: to.iter().map(|&name| name.into()).collect(), goes_on, ..Route::default() }
 }
 
 fn routing(preset: Preset, kinds: &[&str], routes: Vec<Route>) -> Routing {
@@ -183,7 +183,7 @@ proptest! {
     fn an_explanation_and_a_decision_never_differ(routing in any_routing(), at in 0usize..5, cui: bool) {
         let incident = incident(Severity::ALL[at], cui);
         let explained: Vec<_> = routing.explain(&incident).into_iter().filter_map(|step| match step.verdict {
-            Verdict::Matched { because, channels, .. } => Some(RouteTaken { route: step.route, because, channels }),
+            Verdict::Matched { because, channels, .. } => Some(RouteTaken { route: step.route, because, channels, muted_by: None }),
             _ => None,
         }).collect();
         prop_assert_eq!(explained, routing.decide(&incident).routes);

@@ -85,11 +85,17 @@ fn matter(kind: u16, payload: &[u8]) -> Result<Matter<'_>, DecodeError> {
     Ok(match kind {
         kind::ACCEPTED => Matter::Accepted(parse(kind, payload)?),
         kind::STATE_CHANGED => Matter::Changed(parse(kind, payload)?),
-        kind::ROUTED | kind::ATTEMPT_STARTED | kind::ATTEMPT_ENDED => {
+        kind::ROUTED
+        | kind::ATTEMPT_STARTED
+        | kind::ATTEMPT_ENDED
+        | kind::FOLLOWED_UP
+        | kind::SUPPRESSED
+        | kind::REDRIVEN
+        | kind::PURGED => {
             let step: Step = parse(kind, payload)?;
             Matter::Step(step.incident)
         }
-        kind::STARTED | kind::CONFIGURED | kind::STOPPED => Matter::Engine,
+        kind::STARTED | kind::CONFIGURED | kind::STOPPED | kind::HEALTH_CHANGED => Matter::Engine,
         kind::SUBMITTED | kind::INPUT_READ | kind::SNAPSHOT => Matter::Nothing,
         other => return Err(DecodeError::Kind(other)),
     })

@@ -2,7 +2,7 @@
 
 use super::query::Row;
 use super::read::StoryLine;
-use balefire_model::record::{AttemptEnded, Next, RouteTaken, Routed};
+use balefire_model::record::{AttemptEnded, Next, Planned, Purged, Redriven, RouteTaken, Routed, Suppressed};
 use balefire_model::{Cause, DeliveryId, Outcome, Position, Reason, Record, State};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -50,6 +50,9 @@ pub struct DeliveryView {
     pub channel: String,
     /// Why the notification was made; unknown where the decision's record is missing.
     pub reason: Option<Reason>,
+    /// The channel that should have carried it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
     /// Where it stands.
     pub status: DeliveryStatus,
     /// How many attempts were begun.
@@ -72,6 +75,13 @@ pub enum DeliveryStatus {
     Retrying(Timestamp),
     /// The far side has it.
     Delivered,
+    /// A rule that has a name kept it back.
+    Suppressed {
+        /// The rule's name.
+        rule: String,
+        /// The whole matter in words.
+        because: String,
+    },
     /// It has ended without the far side having it, as far as we know.
     GivenUp {
         /// The class of the reason, where there is one.
@@ -118,6 +128,18 @@ impl IncidentView {
                 let (state, by, comment) = (change.state, change.by, change.comment);
                 self.changes.push(Change { position, at, state, by, comment });
             }
+            Record::FollowedUp(followed) => self.add_planned(followed.deliveries),
+            Record::Suppressed(suppressed) => {
+                let Suppressed { delivery, channel, rule, because, .. } = suppressed;
+                self.delivery(delivery, &channel).status = DeliveryStatus::Suppressed { rule, because };
+            }
+            Record::Redriven(Redriven { delivery, channel, .. }) => {
+                self.delivery(delivery, &channel).status = DeliveryStatus::Retrying(at);
+            }
+            Record::Purged(Purged { delivery, channel, by, comment, .. }) => {
+                let reason = format!("purged by {by}: {comment}");
+                self.delivery(delivery, &channel).status = DeliveryStatus::GivenUp { cause: None, reason };
+            }
             // The incident itself is in the row and the JSON; the others concern no incident.
             Record::Accepted(_)
             | Record::Started(_)
@@ -125,6 +147,7 @@ impl IncidentView {
             | Record::Configured(_)
             | Record::InputRead(_)
             | Record::Snapshot(_)
+            | Record::HealthChanged(_)
             | Record::Stopped(_) => {}
         }
     }
@@ -132,8 +155,14 @@ impl IncidentView {
     fn add_routed(&mut self, routed: Routed) {
         self.routes.extend(routed.routes);
         self.history_only = routed.history_only;
-        for planned in routed.deliveries {
-            self.delivery(planned.delivery, &planned.channel).reason = Some(planned.reason);
+        self.add_planned(routed.deliveries);
+    }
+
+    fn add_planned(&mut self, deliveries: Vec<Planned>) {
+        for planned in deliveries {
+            let delivery = self.delivery(planned.delivery, &planned.channel);
+            delivery.reason = Some(planned.reason);
+            delivery.stands_in_for = planned.stands_in_for;
         }
     }
 
@@ -156,6 +185,7 @@ impl IncidentView {
                 delivery: id,
                 channel: channel.to_owned(),
                 reason: None,
+                stands_in_for: None,
                 status: DeliveryStatus::Waiting,
                 attempts: 0,
                 last_outcome: None,

@@ -62,13 +62,18 @@ pub fn routed(incident: &Incident, accepted_at: Position) -> Record {
             route: "all".to_owned(),
             because: "severity >= info".to_owned(),
             channels: vec!["hook".to_owned()],
+            muted_by: None,
         }],
         deliveries: vec![Planned {
             delivery: delivery(incident.id),
             channel: "hook".to_owned(),
             reason: Reason::Opened,
+            stands_in_for: None,
+            behind: None,
+            follows_up: false,
         }],
         history_only: None,
+        escalations: Vec::new(),
     })
 }
 
@@ -89,6 +94,7 @@ pub fn attempt_ended(incident: IncidentId, attempt: u32, outcome: Outcome, next:
         attempt,
         outcome,
         next,
+        plain_next: false,
     })
 }
 

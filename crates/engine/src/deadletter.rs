@@ -1,0 +1,175 @@
+//! Deliveries that were given up, until somebody sends them on their way again or gives them up for good.
+
+use crate::engine::{Answer, Effects, Engine};
+use crate::state::Pending;
+use balefire_model::record::{AttemptEnded, Purged, Redriven};
+use balefire_model::{Cause, DeliveryId, IncidentId, Position, Reason, Record, Severity};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many are remembered. The oldest go first; they stay in the history.
+const COUNT_MAX: usize = 1_000_000;
+
+/// A delivery that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// About which incident.
+    pub incident: IncidentId,
+    /// Where the incident's record stands.
+    pub accepted_at: Position,
+    /// To which channel.
+    pub channel: String,
+    /// The incident's severity.
+    pub severity: Severity,
+    /// Why the notification was made.
+    pub reason: Reason,
+    /// The channel that should have carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// The class of the reason.
+    pub cause: Cause,
+    /// The reason in words: the last reply, most of the time.
+    pub why: String,
+}
+
+/// As much of a reply as is kept in memory; the journal has all of it.
+const WHY_BYTES_MAX: usize = 500;
+
+impl DeadLetter {
+    pub(crate) fn new(at: Timestamp, ended: &AttemptEnded, pending: &Pending, why: (Cause, &String)) -> DeadLetter {
+        DeadLetter {
+            incident: pending.incident,
+            accepted_at: pending.accepted_at,
+            channel: ended.channel.clone(),
+            severity: pending.severity,
+            reason: pending.reason,
+            stands_in_for: pending.stands_in_for(),
+            attempts: pending.attempts,
+            at,
+            cause: why.0,
+            why: balefire_model::text::cut(why.1, WHY_BYTES_MAX).into(),
+        }
+    }
+}
+
+/// All of them, in the order in which they were given up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeadLetters {
+    letters: BTreeMap<u64, (DeliveryId, DeadLetter)>,
+    places: BTreeMap<DeliveryId, u64>,
+    next: u64,
+}
+
+impl DeadLetters {
+    pub(crate) fn insert(&mut self, delivery: DeliveryId, letter: DeadLetter) {
+        self.remove(delivery);
+        self.letters.insert(self.next, (delivery, letter));
+        self.places.insert(delivery, self.next);
+        self.next += 1;
+        if self.letters.len() > COUNT_MAX
+            && let Some((_, (oldest, _))) = self.letters.pop_first()
+        {
+            self.places.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn take(&mut self, delivery: DeliveryId) -> Option<DeadLetter> {
+        let place = self.places.remove(&delivery)?;
+        self.letters.remove(&place).map(|(_, letter)| letter)
+    }
+
+    pub(crate) fn get(&self, delivery: DeliveryId) -> Option<&DeadLetter> {
+        self.places.get(&delivery).map(|place| &self.letters[place].1)
+    }
+
+    pub(crate) fn remove(&mut self, delivery: DeliveryId) {
+        self.take(delivery);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(DeliveryId, DeadLetter)> {
+        self.letters.values()
+    }
+}
+
+/// Which dead letters are meant: all conditions hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// These, whatever else they are; all where it is empty.
+    pub deliveries: Vec<DeliveryId>,
+    /// Of these incidents; all where it is empty.
+    pub incidents: Vec<IncidentId>,
+    /// To this channel.
+    pub channel: Option<String>,
+    /// Given up for this cause.
+    pub cause: Option<Cause>,
+    /// Given up before this time.
+    pub before: Option<Timestamp>,
+}
+
+impl DeadLetterFilter {
+    fn takes(&self, delivery: DeliveryId, letter: &DeadLetter) -> bool {
+        (self.deliveries.is_empty() || self.deliveries.contains(&delivery))
+            && (self.incidents.is_empty() || self.incidents.contains(&letter.incident))
+            && self.channel.as_ref().is_none_or(|channel| *channel == letter.channel)
+            && self.cause.is_none_or(|cause| cause == letter.cause)
+            && self.before.is_none_or(|before| letter.at < before)
+    }
+}
+
+/// What is to become of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterOrder {
+    /// Which.
+    pub filter: DeadLetterFilter,
+    /// Who says so.
+    pub by: String,
+    /// Given up for good, for this reason; without it they go on their way again.
+    pub purge: Option<String>,
+}
+
+/// The most that one order moves: what has to fit into one batch of the journal. The answer says how many are left.
+pub const ORDER_MAX: usize = 10_000;
+
+impl Engine {
+    /// The dead letters that a filter takes, the oldest first.
+    pub fn dead_letters<'a>(
+        &'a self,
+        filter: &'a DeadLetterFilter,
+    ) -> impl Iterator<Item = &'a (DeliveryId, DeadLetter)> + 'a {
+        self.state.dead.iter().filter(|(delivery, letter)| filter.takes(*delivery, letter))
+    }
+
+    /// Does what was ordered, [`ORDER_MAX`] letters at a time.
+    pub(crate) fn move_dead_letters(
+        &mut self,
+        now: Timestamp,
+        order: &DeadLetterOrder,
+        effects: &mut Effects,
+    ) -> Answer {
+        let mut chosen: Vec<(DeliveryId, IncidentId, String)> = Vec::new();
+        let mut left = 0;
+        for (delivery, letter) in self.dead_letters(&order.filter) {
+            if chosen.len() < ORDER_MAX {
+                chosen.push((*delivery, letter.incident, letter.channel.clone()));
+            } else {
+                left += 1;
+            }
+        }
+        let moved: Vec<DeliveryId> = chosen.iter().map(|(delivery, ..)| *delivery).collect();
+        for (delivery, incident, channel) in chosen {
+            let by = order.by.clone();
+            let record = match order.purge.clone() {
+                Some(comment) => Record::Purged(Purged { delivery, incident, channel, by, comment }),
+                None => Record::Redriven(Redriven { delivery, incident, channel, by }),
+            };
+            self.record(now, record, effects);
+        }
+        Answer::Moved { deliveries: Arc::new(moved), left }
+    }
+}

@@ -1,0 +1,232 @@
+//! What follows for an incident after it was routed: the message that it is over, the steps of its escalation, and the
+//! channels that step in for one that fails.
+
+use crate::engine::{Effects, Engine};
+use crate::open::{About, Open};
+use crate::queue::{ChannelPolicy, Fallback};
+use crate::retry::later;
+use crate::state::Pending;
+use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged, Suppressed};
+use balefire_model::{Cause, DeliveryId, IncidentId, Reason, Record, State};
+use jiff::Timestamp;
+
+/// How many deliveries are handed on to a fallback at once; more follow in the next step, so that no step is long.
+const HANDED_ON_MAX: usize = 256;
+
+/// The rule's name where a message would close what was never opened.
+const NOTHING_TO_CLOSE: &str = "nothing-to-close";
+/// The rule's name where an escalation is not needed any more.
+const RESOLVED_FIRST: &str = "resolved-first";
+
+impl Engine {
+    /// A delivery to a channel, as the channel's policy wants it.
+    pub(crate) fn plan_of(&self, incident: IncidentId, reason: Reason, channel: String) -> Planned {
+        Planned {
+            delivery: DeliveryId::derive(incident, reason.as_str(), &channel),
+            follows_up: self.settings.channels.get(&channel).is_some_and(|policy| policy.follows_up),
+            channel,
+            reason,
+            stands_in_for: None,
+            behind: None,
+        }
+    }
+
+    /// Takes note of a change of state. The channels that were told of the incident hear of its end, each after what it
+    /// was told.
+    pub(crate) fn change(&mut self, now: Timestamp, change: StateChanged, effects: &mut Effects) {
+        let open = self.state.open.get(change.incident).cloned();
+        let (state, by) = (change.state, balefire_model::text::one_line(&change.by).into_owned());
+        self.record(now, Record::StateChanged(change), effects);
+        let Some(open) = open.filter(|_| state == State::Resolved) else { return };
+        self.call_off_escalations(now, &open, effects);
+        let mut deliveries: Vec<Planned> = Vec::new();
+        for told in open.told.iter().filter(|told| told.arrived != Some(false)) {
+            let is_planned = deliveries.iter().any(|planned| planned.channel == told.channel);
+            // What was called off a moment ago is not on its way any more.
+            let is_over = told.arrived.is_none() && !self.state.pending.contains_key(&told.delivery);
+            if is_planned || is_over || !self.settings.channels.contains_key(&told.channel) {
+                continue;
+            }
+            let mut planned = self.plan_of(open.about.incident, Reason::Resolved, told.channel.clone());
+            let arrived = open.told.iter().any(|other| other.channel == told.channel && other.arrived == Some(true));
+            planned.behind = (!arrived).then_some(told.delivery);
+            deliveries.push(planned);
+        }
+        if !deliveries.is_empty() {
+            self.follow_up(now, open.about, FollowUp::Resolved, format!("resolved by {by}"), deliveries, effects);
+        }
+    }
+
+    /// Nobody needs to be called any more for an incident that is over.
+    fn call_off_escalations(&mut self, now: Timestamp, open: &Open, effects: &mut Effects) {
+        for told in open.told.iter().filter(|told| told.arrived.is_none()) {
+            let waits = |pending: &&Pending| pending.reason == Reason::Escalated && !pending.in_flight;
+            if self.state.pending.get(&told.delivery).filter(waits).is_some() {
+                let suppressed = Suppressed {
+                    delivery: told.delivery,
+                    incident: open.about.incident,
+                    channel: told.channel.clone(),
+                    rule: RESOLVED_FIRST.to_owned(),
+                    because: "the incident was resolved before this escalation went out".to_owned(),
+                };
+                self.record(now, Record::Suppressed(suppressed), effects);
+            }
+        }
+    }
+
+    /// A delivery was given up: what waits to close it has nothing to close.
+    pub(crate) fn given_up(
+        &mut self,
+        now: Timestamp,
+        delivery: DeliveryId,
+        closer: Option<DeliveryId>,
+        effects: &mut Effects,
+    ) {
+        let Some((closer, pending)) = closer.and_then(|id| Some((id, self.state.pending.get(&id)?))) else { return };
+        let suppressed = Suppressed {
+            delivery: closer,
+            incident: pending.incident,
+            channel: self.state.names[pending.channel as usize].clone(),
+            rule: NOTHING_TO_CLOSE.to_owned(),
+            because: format!("delivery {delivery}, which it would close, was given up"),
+        };
+        self.record(now, Record::Suppressed(suppressed), effects);
+    }
+
+    /// Takes the steps of escalations whose time has come.
+    pub(crate) fn escalate(&mut self, now: Timestamp, effects: &mut Effects) {
+        while let Some((due, incident, step)) = self.state.open.next_due()
+            && due <= now
+        {
+            let open = self.state.open.get(incident).expect("what escalates is open");
+            let (about, escalation) = (open.about, open.escalations[step as usize].clone());
+            let Escalation { route, to, .. } = escalation;
+            let plan = |channel: &String| {
+                let planned = self.plan_of(incident, Reason::Escalated, channel.clone());
+                // A later step may name the same channel: that is another message.
+                let reason = format!("{}-{step}", Reason::Escalated.as_str());
+                Planned { delivery: DeliveryId::derive(incident, &reason, channel), ..planned }
+            };
+            let known = to.iter().filter(|channel| self.settings.channels.contains_key(*channel));
+            let deliveries: Vec<Planned> = known.map(plan).collect();
+            let because = format!("nobody has acknowledged it by {due}: step {} of route {route}", step + 1);
+            self.follow_up(now, about, FollowUp::Escalated(step), because, deliveries, effects);
+        }
+    }
+
+    /// Hands on what has waited too long for a channel that fails.
+    pub(crate) fn fall_back(&mut self, now: Timestamp, effects: &mut Effects) {
+        let settings = self.settings.clone();
+        let mut left = HANDED_ON_MAX;
+        for index in 0..self.state.names.len() {
+            let Some(policy) = settings.channels.get(&self.state.names[index]) else { continue };
+            while left > 0
+                && let Some((delivery, step)) = self.handed_on_next(now, index, policy)
+            {
+                let queue = &self.state.queues[index];
+                let (since, cause) = queue.failing.expect("only what fails hands on");
+                let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
+                self.hand_on(now, delivery, (policy, step), why, effects);
+                left -= 1;
+            }
+        }
+    }
+
+    /// The next delivery that a fallback should take, and which one.
+    fn handed_on_next(&self, now: Timestamp, index: usize, policy: &ChannelPolicy) -> Option<(DeliveryId, u32)> {
+        let queue = &self.state.queues[index];
+        (0..).zip(&policy.fallback).find_map(|(step, fallback)| {
+            let (delivery, due) = self.fallback_due(index, step, fallback)?;
+            (due <= now && queue.told_by.is_some()).then_some((delivery, step))
+        })
+    }
+
+    /// The first delivery that this fallback has not taken yet, and when it is to take it.
+    fn fallback_due(&self, index: usize, step: u32, fallback: &Fallback) -> Option<(DeliveryId, Timestamp)> {
+        let queue = &self.state.queues[index];
+        let (_, cause) = queue.failing.filter(|_| queue.told_by.is_some())?;
+        if !fallback.on.takes_failing(cause) {
+            return None;
+        }
+        let from = queue.handed_on.get(step as usize).copied().unwrap_or(0);
+        let (_, delivery) = queue.by_order.range(from..).next()?;
+        let decided_at = self.state.pending.get(delivery)?.decided_at;
+        Some((*delivery, later(decided_at, fallback.after)))
+    }
+
+    /// When [`Engine::fall_back`] has something to do.
+    pub(crate) fn falls_back_at(&self, index: usize, policy: &ChannelPolicy) -> Option<Timestamp> {
+        let due = |(step, fallback)| self.fallback_due(index, step, fallback).map(|(_, due)| due);
+        (0..).zip(&policy.fallback).filter_map(due).min()
+    }
+
+    /// A delivery has reached its end without arriving: every fallback that is there for that and was not asked takes it
+    /// at once.
+    pub(crate) fn fall_back_at_once(
+        &mut self,
+        now: Timestamp,
+        (delivery, order): (DeliveryId, u64),
+        (cause, why): (Cause, &str),
+        effects: &mut Effects,
+    ) {
+        let Some(letter) = self.state.dead.get(delivery).cloned() else { return };
+        let settings = self.settings.clone();
+        let Some(policy) = settings.channels.get(&letter.channel) else { return };
+        let index = self.state.names.iter().position(|name| *name == letter.channel).expect("it had a queue");
+        let about = About { incident: letter.incident, accepted_at: letter.accepted_at, severity: letter.severity };
+        for (step, fallback) in (0..).zip(&policy.fallback) {
+            let taken = self.state.queues[index].handed_on.get(step as usize).is_some_and(|next| *next > order);
+            if !taken && fallback.on.takes_given_up(cause) {
+                let because = format!("channel {} gave it up: {why}", policy.name);
+                self.step_in(now, about, delivery, (policy, step), because, effects);
+            }
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        now: Timestamp,
+        delivery: DeliveryId,
+        by: (&ChannelPolicy, u32),
+        because: String,
+        effects: &mut Effects,
+    ) {
+        let pending = &self.state.pending[&delivery];
+        let about = About { incident: pending.incident, accepted_at: pending.accepted_at, severity: pending.severity };
+        self.step_in(now, about, delivery, by, because, effects);
+    }
+
+    fn step_in(
+        &mut self,
+        now: Timestamp,
+        about: About,
+        delivery: DeliveryId,
+        (policy, step): (&ChannelPolicy, u32),
+        because: String,
+        effects: &mut Effects,
+    ) {
+        let channel = &policy.fallback[step as usize].channel;
+        let reason = format!("{}\n{delivery}", Reason::Fallback.as_str());
+        let planned = Planned {
+            delivery: DeliveryId::derive(about.incident, &reason, channel),
+            stands_in_for: Some(policy.name.clone()),
+            ..self.plan_of(about.incident, Reason::Fallback, channel.clone())
+        };
+        let because = format!("{because}; channel {channel} steps in");
+        self.follow_up(now, about, FollowUp::Fallback { delivery, step }, because, vec![planned], effects);
+    }
+
+    fn follow_up(
+        &mut self,
+        now: Timestamp,
+        about: About,
+        cause: FollowUp,
+        because: String,
+        deliveries: Vec<Planned>,
+        effects: &mut Effects,
+    ) {
+        let About { incident, accepted_at, severity } = about;
+        let followed = FollowedUp { incident, accepted_at, severity, cause, because, deliveries };
+        self.record(now, Record::FollowedUp(followed), effects);
+    }
+}

@@ -1,0 +1,147 @@
+//! The incidents that may still need another message: those whose channels want to hear of their end, and those that
+//! escalate. Part of the engine's memory, and like all of it a function of the records.
+
+use balefire_model::record::{Escalation, Planned, Routed, StateChanged};
+use balefire_model::{DeliveryId, IncidentId, Position, Reason, Severity, State};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long an incident is remembered that nobody resolves. Its end, when it comes later, is in the history and goes out
+/// to nobody.
+const AGE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How many incidents are remembered; the oldest go first.
+const COUNT_MAX: usize = 1_000_000;
+
+/// Which incident, for a decision about its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub incident: IncidentId,
+    pub accepted_at: Position,
+    pub severity: Severity,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Open {
+    pub about: About,
+    /// What the channels that follow up were sent, in the order of the decisions.
+    pub told: Vec<Told>,
+    /// The steps of its escalation, in order; those that came are kept for their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
+}
+
+/// A message that a later one may close.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub channel: String,
+    pub delivery: DeliveryId,
+    /// `None` while it is on its way.
+    pub arrived: Option<bool>,
+}
+
+/// All of them, by id, which is by time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opens {
+    incidents: BTreeMap<IncidentId, Open>,
+    /// The steps to come.
+    due: BTreeSet<(Timestamp, IncidentId, u32)>,
+}
+
+impl Opens {
+    pub(crate) fn get(&self, incident: IncidentId) -> Option<&Open> {
+        self.incidents.get(&incident)
+    }
+
+    /// The next step of an escalation.
+    pub(crate) fn next_due(&self) -> Option<(Timestamp, IncidentId, u32)> {
+        self.due.first().copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.incidents.values()
+    }
+
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (Timestamp, IncidentId, u32)> + '_ {
+        self.due.iter().copied()
+    }
+
+    /// Takes an incident back from a snapshot.
+    pub(crate) fn restore(&mut self, open: Open) {
+        self.incidents.insert(open.about.incident, open);
+    }
+
+    pub(crate) fn restore_step(&mut self, step: (Timestamp, IncidentId, u32)) {
+        self.due.insert(step);
+    }
+
+    pub(crate) fn routed(&mut self, at: Timestamp, about: &About, routed: &Routed) {
+        for planned in &routed.deliveries {
+            self.planned(about, planned);
+        }
+        if !routed.escalations.is_empty() {
+            let open = self.entry(about);
+            open.escalations.clone_from(&routed.escalations);
+            let steps = (0..).zip(&routed.escalations).map(|(step, escalation)| (escalation.due, about.incident, step));
+            self.due.extend(steps);
+        }
+        self.forget_oldest(at);
+    }
+
+    /// Remembers what a channel is sent that wants to hear of the end.
+    pub(crate) fn planned(&mut self, about: &About, planned: &Planned) {
+        if !planned.follows_up || matches!(planned.reason, Reason::Resolved | Reason::Test) {
+            return;
+        }
+        let told = Told { channel: planned.channel.clone(), delivery: planned.delivery, arrived: None };
+        self.entry(about).told.push(told);
+    }
+
+    pub(crate) fn ended(&mut self, incident: IncidentId, delivery: DeliveryId, arrived: bool) {
+        let Some(open) = self.incidents.get_mut(&incident) else { return };
+        for told in open.told.iter_mut().filter(|told| told.delivery == delivery) {
+            told.arrived = Some(arrived);
+        }
+    }
+
+    pub(crate) fn escalated(&mut self, incident: IncidentId, step: u32) {
+        let escalation = self.get(incident).and_then(|open| open.escalations.get(step as usize));
+        if let Some(due) = escalation.map(|escalation| escalation.due) {
+            self.due.remove(&(due, incident, step));
+        }
+    }
+
+    /// Whoever acknowledges an incident ends its escalation; who resolves it, all that was to come.
+    pub(crate) fn changed(&mut self, change: &StateChanged) {
+        if change.state == State::Open {
+            return;
+        }
+        let Some(open) = self.incidents.get(&change.incident) else { return };
+        for (step, escalation) in (0..).zip(&open.escalations) {
+            self.due.remove(&(escalation.due, change.incident, step));
+        }
+        if change.state == State::Resolved {
+            self.incidents.remove(&change.incident);
+        }
+    }
+
+    fn entry(&mut self, about: &About) -> &mut Open {
+        let new = || Open { about: *about, told: Vec::new(), escalations: Vec::new() };
+        self.incidents.entry(about.incident).or_insert_with(new)
+    }
+
+    fn forget_oldest(&mut self, at: Timestamp) {
+        let first_kept = at.checked_sub(AGE_MAX).map_or(0, |time| u64::try_from(time.as_millisecond()).unwrap_or(0));
+        while let Some(oldest) = self.incidents.first_entry() {
+            if oldest.key().unix_ms() >= first_kept && self.incidents.len() <= COUNT_MAX {
+                return;
+            }
+            let (id, open) = self.incidents.pop_first().expect("there is a first one");
+            for (step, escalation) in (0..).zip(&open.escalations) {
+                self.due.remove(&(escalation.due, id, step));
+            }
+        }
+    }
+}
