@@ -2,7 +2,7 @@
 //! what must hold, and says what does not.
 
 use crate::config::STEADY;
-use crate::network::Sighting;
+use crate::network::{Sighting, mark};
 use balefire_engine::{ChannelPolicy, Settings};
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowedUp, Next, Planned, Routed, Submitted, Suppressed,
@@ -119,7 +119,7 @@ impl Ledger {
     }
 
     fn accepted(&mut self, incident: &Incident) {
-        let mark = incident.title.split(' ').next().unwrap_or_default().to_owned();
+        let mark = mark(&incident.title).unwrap_or_default();
         *self.marks.entry(mark.clone()).or_default() += 1;
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));

@@ -152,7 +152,20 @@ pub(crate) fn sight(request: &Request) -> Sighting {
         }
         Request::Screen(screen) => (None, screen.plain.clone()),
     };
-    Sighting { id, mark: between(&text, "mark-", "-").map(|number| format!("mark-{number}-")) }
+    Sighting { id, mark: mark(&text) }
+}
+
+/// What tells of which incident a text is: the mark of one that was sent, the first words of the title of one of the
+/// engine's own.
+pub(crate) fn mark(text: &str) -> Option<String> {
+    if let Some(number) = between(text, "mark-", "-") {
+        return Some(format!("mark-{number}-"));
+    }
+    text.match_indices("Alert channel ").find_map(|(place, words)| {
+        let (name, rest) = text[place + words.len()..].split_once(' ')?;
+        let matter = ["is failing", "works again"].into_iter().find(|matter| rest.starts_with(matter))?;
+        Some(format!("{words}{name} {matter}"))
+    })
 }
 
 fn between(text: &str, before: &str, after: &str) -> Option<String> {
