@@ -27,6 +27,19 @@ impl Certificates {
     /// Where `openssl` is missing or fails.
     #[must_use]
     pub fn naming(names: &str) -> Certificates {
+        Certificates::lasting(names, "2")
+    }
+
+    /// A fresh authority; its server certificate for `localhost` and 127.0.0.1 has expired yesterday.
+    ///
+    /// # Panics
+    /// Where `openssl` is missing or fails.
+    #[must_use]
+    pub fn expired() -> Certificates {
+        Certificates::lasting("DNS:localhost,IP:127.0.0.1", "-1")
+    }
+
+    fn lasting(names: &str, days: &str) -> Certificates {
         let dir = tempfile::Builder::new().prefix("balefire-ca-").tempdir().expect("a temporary directory can be made");
         let certificates = Certificates { dir };
         let extensions = format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n");
@@ -40,7 +53,7 @@ impl Certificates {
         certificates.openssl(&[&request[..], &curve[..]].concat());
         let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
         certificates
-            .openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"][..]].concat());
+            .openssl(&[&sign[..], &["-days", days, "-extfile", "extensions", "-out", "server.pem"][..]].concat());
         certificates
     }
 

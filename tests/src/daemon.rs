@@ -76,6 +76,14 @@ impl Daemon {
         Daemon { child: quiet.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")) }
     }
 
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// Where the process has ended.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process lives");
+    }
+
     /// SIGTERM, and waits for the end.
     ///
     /// # Panics

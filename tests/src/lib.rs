@@ -5,11 +5,15 @@ pub mod certificates;
 pub mod client;
 pub mod daemon;
 pub mod deliveries;
+pub mod disk;
+pub mod greylist;
+pub mod injection;
 pub mod postfix;
 pub mod rsyslog;
 pub mod server;
 pub mod sink;
 pub mod storm;
+pub mod stubborn;
 pub mod terminal;
 pub mod wait;
 

@@ -42,6 +42,7 @@ pub fn is_debug_build() -> bool {
 pub struct Site {
     dir: TempDir,
     starts: AtomicUsize,
+    environment: Vec<(String, String)>,
 }
 
 impl Site {
@@ -53,7 +54,7 @@ impl Site {
     #[must_use]
     pub fn new(config: &str) -> Site {
         let dir = tempfile::Builder::new().prefix("balefire-").tempdir().expect("a temporary directory can be made");
-        let site = Site { dir, starts: AtomicUsize::new(0) };
+        let site = Site { dir, starts: AtomicUsize::new(0), environment: Vec::new() };
         site.configure(config);
         site
     }
@@ -65,6 +66,26 @@ impl Site {
     pub fn configure(&self, config: &str) {
         let text = config.replace("{dir}", &self.dir.path().display().to_string());
         fs::write(self.path("balefire.yaml"), text).expect("the configuration can be written");
+    }
+
+    /// Servers that start here from now on have this variable in their environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Site {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The files of the journal, the oldest first.
+    ///
+    /// # Panics
+    /// Where there is no journal.
+    #[must_use]
+    pub fn segments(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("data/journal")).expect("the journal is there");
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("the journal is ours").path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        paths.sort();
+        paths
     }
 
     /// A path in the directory.
@@ -123,6 +144,7 @@ impl Site {
         }
         words.extend(arguments);
         let mut command = self.command(&words);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let child =
             command.stdin(stdin).stdout(Stdio::null()).stderr(stderr).spawn().expect("the binary can be started");
         Server { child, log, address: None, socket: self.path("data/balefire.sock"), token: None }
@@ -192,6 +214,12 @@ impl Server {
     /// Where there is none (any more).
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("the server was started with a pipe")
+    }
+
+    /// Its process id, to signal it or to change its limits.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// A new connection with the token of this handle.

@@ -59,6 +59,8 @@ pub enum Reply {
     CutOff,
     /// With bytes that are no HTTP; then the connection is closed.
     Garbage(Vec<u8>),
+    /// With one byte of a header field at a time and this pause between two, until the far side closes the connection.
+    Trickle(Duration),
 }
 
 impl Reply {
@@ -88,6 +90,7 @@ struct State {
     default: Option<Reply>,
     is_held: bool,
     has_ended: bool,
+    keeps_ids_only: bool,
 }
 
 impl Shared {
@@ -109,7 +112,16 @@ impl Sink {
     /// Where there is no free port.
     #[must_use]
     pub fn start() -> Sink {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback has a free port");
+        Sink::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Begins to listen at an address that was known before.
+    ///
+    /// # Panics
+    /// Where somebody else listens there.
+    #[must_use]
+    pub fn start_at(address: SocketAddr) -> Sink {
+        let listener = TcpListener::bind(address).expect("nobody else listens there");
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared::default());
         let accepting = shared.clone();
@@ -127,6 +139,11 @@ impl Sink {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// Of further requests only `webhook-id` is kept: for more of them than memory holds.
+    pub fn keep_ids_only(&self) {
+        self.shared.lock().keeps_ids_only = true;
     }
 
     /// The next requests are answered so, one each and in this order.
@@ -208,7 +225,12 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let body = read_body(&mut from, &headers)?;
         let reply = {
             let mut state = shared.lock();
-            state.received.push(Received { first_line, headers, body });
+            let mut request = Received { first_line, headers, body };
+            if state.keeps_ids_only {
+                request.headers.retain(|(name, _)| name == "webhook-id");
+                request = Received { first_line: String::new(), headers: request.headers, body: Vec::new() };
+            }
+            state.received.push(request);
             while state.is_held && !state.has_ended {
                 state = shared.gate.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -254,6 +276,13 @@ fn answer(to: &mut TcpStream, from: &mut BufReader<TcpStream>, reply: Reply) -> 
         Reply::Garbage(bytes) => {
             to.write_all(&bytes)?;
             Ok(false)
+        }
+        Reply::Trickle(rest) => {
+            to.write_all(b"HTTP/1.1 200 OK\r\nx-slow: ")?;
+            loop {
+                wait::pause(rest);
+                to.write_all(b"y")?;
+            }
         }
     }
 }
