@@ -1,7 +1,7 @@
 //! What is counted, in Prometheus' text form. Counts what is durable and what was refused; decides nothing.
 
-use balefire_engine::{QueueStatus, State};
-use balefire_model::record::Next;
+use balefire_engine::{Engine, QueueStatus};
+use balefire_model::record::{FollowUp, Next};
 use balefire_model::{Outcome, Record, Severity};
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -35,6 +35,11 @@ struct ByChannelAndCause {
     cause: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
+}
+
 type Float = Gauge<f64, AtomicU64>;
 type HistogramFamily = Family<BySeverity, Histogram, fn() -> Histogram>;
 
@@ -49,12 +54,24 @@ pub(crate) struct Metrics {
     given_up: Family<ByChannel, Counter>,
     queue_depth: Family<ByChannel, Gauge>,
     queue_age: Family<ByChannel, Float>,
+    channel_failing: Family<ByChannel, Gauge>,
+    dead_letters: Family<ByChannel, Gauge>,
+    follow_ups: Family<ByKind, Counter>,
     fsync: Histogram,
     to_delivered: HistogramFamily,
     view_failures: Counter,
     journal_records: Gauge,
-    /// The queues as the engine's thread last left them.
-    queues: Mutex<Vec<QueueStatus>>,
+    /// As the engine's thread last left it.
+    standing: Mutex<Standing>,
+}
+
+/// How the channels stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// What waits for each.
+    pub queues: Vec<QueueStatus>,
+    /// No configured channel can carry anything, as far as is known.
+    pub every_channel_fails: bool,
 }
 
 impl Metrics {
@@ -74,13 +91,16 @@ impl Metrics {
             given_up: Family::default(),
             queue_depth: Family::default(),
             queue_age: Family::default(),
+            channel_failing: Family::default(),
+            dead_letters: Family::default(),
+            follow_ups: Family::default(),
             fsync: Histogram::new([
                 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
             ]),
             to_delivered: Family::new_with_constructor(seconds),
             view_failures: Counter::default(),
             journal_records: Gauge::default(),
-            queues: Mutex::default(),
+            standing: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -98,6 +118,12 @@ impl Metrics {
         let name = "queue_oldest_age";
         let help = "Age of the delivery that goes out next, by channel";
         r.register_with_unit(name, help, Unit::Seconds, self.queue_age.clone());
+        let help = "1 while a channel fails and that is told to others, else 0";
+        r.register("channel_failing", help, self.channel_failing.clone());
+        let help = "Deliveries that were given up and neither redriven nor purged, by channel";
+        r.register("dead_letters", help, self.dead_letters.clone());
+        let help = "Decisions on further notifications of an incident, by what they follow from";
+        r.register("follow_ups", help, self.follow_ups.clone());
         r.register_with_unit("journal_fsync", "Time of one append with its sync", Unit::Seconds, self.fsync.clone());
         let name = "event_to_delivered";
         let help = "Time from receipt to delivery, by severity";
@@ -114,6 +140,14 @@ impl Metrics {
             }
             Record::AttemptStarted(started) if started.attempt > 1 => {
                 self.retried.get_or_create(&ByChannel { channel: started.channel.clone() }).inc();
+            }
+            Record::FollowedUp(followed) => {
+                let kind = match &followed.cause {
+                    FollowUp::Resolved => "resolved",
+                    FollowUp::Escalated(_) => "escalated",
+                    FollowUp::Fallback { .. } => "fallback",
+                };
+                self.follow_ups.get_or_create(&ByKind { kind }).inc();
             }
             Record::AttemptEnded(ended) => {
                 let channel = ByChannel { channel: ended.channel.clone() };
@@ -151,7 +185,8 @@ impl Metrics {
     }
 
     /// Takes note of what waits.
-    pub(crate) fn queues(&self, state: &State, now: Timestamp) {
+    pub(crate) fn queues(&self, engine: &Engine, now: Timestamp) {
+        let state = engine.state();
         self.journal_records.set(i64::try_from(state.position().0).unwrap_or(i64::MAX));
         let queues = state.queues();
         for queue in &queues {
@@ -159,13 +194,21 @@ impl Metrics {
             self.queue_depth.get_or_create(&channel).set(i64::try_from(queue.depth).unwrap_or(i64::MAX));
             let age = queue.head_since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
             self.queue_age.get_or_create(&channel).set(age);
+            self.channel_failing.get_or_create(&channel).set(i64::from(queue.failing_since.is_some()));
+            self.dead_letters.get_or_create(&channel).set(i64::try_from(queue.dead).unwrap_or(i64::MAX));
         }
-        *self.queues.lock().unwrap_or_else(PoisonError::into_inner) = queues;
+        let standing = Standing { queues, every_channel_fails: engine.every_channel_fails() };
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// What waited for each channel when the engine last went round.
     pub(crate) fn queues_now(&self) -> Vec<QueueStatus> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing_now().queues
+    }
+
+    /// How the channels stood when the engine last went round.
+    pub(crate) fn standing_now(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The text that a scrape gets.

@@ -3,9 +3,10 @@
 
 use crate::config::Config;
 use balefire_engine::QueueStatus;
-use balefire_model::record::{AttemptEnded, Next, RouteTaken, Routed};
+use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, RouteTaken, Routed};
 use balefire_model::{Outcome, Position, Record, State};
-use balefire_store::view::{Change, DeliveryView, IncidentView, StoryLine};
+use balefire_store::view::{Change, DeliveryStatus, DeliveryView, IncidentView, StoryLine};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -64,10 +65,12 @@ fn ending(view: &IncidentView) -> String {
         };
     }
     let pending = view.deliveries.iter().filter(|delivery| delivery.status.is_pending()).count();
-    let delivered = view.deliveries.iter().filter(|d| d.status == balefire_store::view::DeliveryStatus::Delivered);
-    let delivered = delivered.count();
-    let given_up = view.deliveries.len() - pending - delivered;
-    format!("{delivered} delivered, {pending} still to come, {given_up} given up")
+    let count = |is: fn(&DeliveryStatus) -> bool| view.deliveries.iter().filter(|d| is(&d.status)).count();
+    let delivered = count(|status| *status == DeliveryStatus::Delivered);
+    let suppressed = count(|status| matches!(status, DeliveryStatus::Suppressed { .. }));
+    let given_up = view.deliveries.len() - pending - delivered - suppressed;
+    let ending = format!("{delivered} delivered, {pending} still to come, {given_up} given up");
+    if suppressed > 0 { format!("{ending}, {suppressed} suppressed") } else { ending }
 }
 
 fn tell(record: &Record) -> (&'static str, String, Value) {
@@ -89,6 +92,19 @@ fn tell(record: &Record) -> (&'static str, String, Value) {
             let comment = if change.comment.is_empty() { String::new() } else { format!(": {}", change.comment) };
             ("state_changed", format!("{} by {}{comment}", change.state, change.by), to_json(change))
         }
+        Record::FollowedUp(followed) => ("followed_up", tell_followed_up(followed), to_json(followed)),
+        Record::Suppressed(suppressed) => {
+            let (channel, rule, because) = (&suppressed.channel, &suppressed.rule, &suppressed.because);
+            ("suppressed", format!("delivery to {channel} suppressed by {rule}: {because}"), to_json(suppressed))
+        }
+        Record::Redriven(redriven) => {
+            let text = format!("dead letter to {} sent on its way again by {}", redriven.channel, redriven.by);
+            ("redriven", text, to_json(redriven))
+        }
+        Record::Purged(purged) => {
+            let text = format!("dead letter to {} purged by {}: {}", purged.channel, purged.by, purged.comment);
+            ("purged", text, to_json(purged))
+        }
         other => (balefire_model::record::kind::name(other.kind()), String::new(), Value::Null),
     }
 }
@@ -102,7 +118,27 @@ fn tell_routed(routed: &Routed) -> String {
     if let Some(why) = &routed.history_only {
         parts.push(format!("recorded only: {why}"));
     }
+    parts.extend(routed.deliveries.iter().filter_map(tell_behind));
+    for escalation in &routed.escalations {
+        let (due, to, route) = (escalation.due, list(&escalation.to), &escalation.route);
+        parts.push(format!("escalates at {due} to {to} unless acknowledged (route {route})"));
+    }
     parts.join("; ")
+}
+
+fn tell_followed_up(followed: &FollowedUp) -> String {
+    let channels: Vec<String> = followed.deliveries.iter().map(|planned| planned.channel.clone()).collect();
+    let mut text = format!("{}: {}", followed.because, list(&channels));
+    for waits in followed.deliveries.iter().filter_map(tell_behind) {
+        text = format!("{text}; {waits}");
+    }
+    text
+}
+
+/// What a delivery waits for, where it does.
+fn tell_behind(planned: &Planned) -> Option<String> {
+    let first = planned.behind?;
+    Some(format!("the delivery to {} waits until delivery {first} has ended", planned.channel))
 }
 
 fn list(channels: &[String]) -> String {
@@ -120,30 +156,37 @@ fn tell_ended(ended: &AttemptEnded) -> String {
     };
     let follows = match next {
         Next::Done => String::new(),
+        Next::Retry(_) if ended.plain_next => "; the next attempt leaves the template out".to_owned(),
         Next::Retry(at) => format!("; next attempt not before {at}"),
         Next::GiveUp { reason, .. } => format!("; given up: {reason}"),
     };
     format!("attempt {attempt} to {channel}: {came_to}{follows}")
 }
 
-fn to_json<T: serde::Serialize>(record: &T) -> Value {
-    serde_json::to_value(record).expect("records have string keys and no failing serialisers")
+fn to_json<T: Serialize>(record: &T) -> Value {
+    serde_json::to_value(record).expect("our values have string keys and no failing serialisers")
 }
 
-/// Every configured channel with what waits for it, and those that are gone but still have something waiting.
-pub(crate) fn channels(config: &Config, queues: &[QueueStatus]) -> Vec<Value> {
+/// Every configured channel with what waits for it, and those that are gone but still have something waiting or dead.
+pub(crate) fn channels(config: &Config, queues: &[QueueStatus], now: Timestamp) -> Vec<Value> {
+    let aged = |queue: &QueueStatus| {
+        let mut aged = to_json(queue);
+        let age = queue.oldest_since.map(|since| now.duration_since(since).as_secs().max(0));
+        aged["oldest_age_seconds"] = age.into();
+        aged
+    };
     let configured = config.channels.iter().map(|channel| {
         let queue = queues.iter().find(|queue| queue.channel == channel.name);
         json!({
             "name": channel.name,
             "kind": channel.kind.key,
             "configured": true,
-            "queue": queue,
+            "queue": queue.map(aged),
         })
     });
-    let gone = queues
-        .iter()
-        .filter(|queue| queue.depth > 0 && !config.channels.iter().any(|channel| channel.name == queue.channel));
-    let gone = gone.map(|queue| json!({ "name": queue.channel, "kind": null, "configured": false, "queue": queue }));
+    let is_configured = |queue: &QueueStatus| config.channels.iter().any(|channel| channel.name == queue.channel);
+    let gone = queues.iter().filter(|queue| queue.depth + queue.dead > 0 && !is_configured(queue));
+    let gone =
+        gone.map(|queue| json!({ "name": queue.channel, "kind": null, "configured": false, "queue": aged(queue) }));
     configured.chain(gone).collect()
 }

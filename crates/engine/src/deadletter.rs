@@ -63,25 +63,32 @@ impl DeadLetter {
 pub(crate) struct DeadLetters {
     letters: BTreeMap<u64, (DeliveryId, DeadLetter)>,
     places: BTreeMap<DeliveryId, u64>,
+    /// How many each channel has.
+    counts: BTreeMap<String, usize>,
     next: u64,
 }
 
 impl DeadLetters {
     pub(crate) fn insert(&mut self, delivery: DeliveryId, letter: DeadLetter) {
         self.remove(delivery);
+        *self.counts.entry(letter.channel.clone()).or_default() += 1;
         self.letters.insert(self.next, (delivery, letter));
         self.places.insert(delivery, self.next);
         self.next += 1;
         if self.letters.len() > COUNT_MAX
-            && let Some((_, (oldest, _))) = self.letters.pop_first()
+            && let Some((_, (oldest, _))) = self.letters.first_key_value()
         {
-            self.places.remove(&oldest);
+            self.remove(*oldest);
         }
     }
 
     pub(crate) fn take(&mut self, delivery: DeliveryId) -> Option<DeadLetter> {
         let place = self.places.remove(&delivery)?;
-        self.letters.remove(&place).map(|(_, letter)| letter)
+        let (_, letter) = self.letters.remove(&place)?;
+        if let Some(count) = self.counts.get_mut(&letter.channel) {
+            *count -= 1;
+        }
+        Some(letter)
     }
 
     pub(crate) fn get(&self, delivery: DeliveryId) -> Option<&DeadLetter> {
@@ -90,6 +97,11 @@ impl DeadLetters {
 
     pub(crate) fn remove(&mut self, delivery: DeliveryId) {
         self.take(delivery);
+    }
+
+    /// How many a channel has.
+    pub(crate) fn count(&self, channel: &str) -> usize {
+        self.counts.get(channel).copied().unwrap_or(0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(DeliveryId, DeadLetter)> {

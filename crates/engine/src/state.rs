@@ -106,6 +106,12 @@ pub struct QueueStatus {
     pub failures: u32,
     /// Since when its failing is known, and told to others.
     pub failing_since: Option<Timestamp>,
+    /// For which cause it fails, as long as that is told.
+    pub cause: Option<Cause>,
+    /// Its dead letters.
+    pub dead: usize,
+    /// When the oldest delivery without an end was decided on.
+    pub oldest_since: Option<Timestamp>,
     /// Nothing goes out before this time.
     pub paused_until: Option<Timestamp>,
     /// When the delivery that goes out next was decided on.
@@ -141,6 +147,8 @@ impl State {
     #[must_use]
     pub fn queues(&self) -> Vec<QueueStatus> {
         let status = |(name, queue): (&String, &Queue)| {
+            let told = queue.told_by.and(queue.failing);
+            let since = |delivery| self.pending.get(delivery).map(|pending| pending.decided_at);
             let head = queue.ready.first().or(queue.waiting.first().map(|(_, rank)| rank));
             QueueStatus {
                 channel: name.clone(),
@@ -148,9 +156,12 @@ impl State {
                 in_flight: queue.in_flight,
                 untried: queue.untried,
                 failures: queue.failures,
-                failing_since: queue.told_by.and(queue.failing).map(|(since, _)| since),
+                failing_since: told.map(|(since, _)| since),
+                cause: told.map(|(_, cause)| cause),
+                dead: self.dead.count(name),
+                oldest_since: queue.by_order.values().next().and_then(since),
                 paused_until: queue.paused_until,
-                head_since: head.and_then(|rank| self.pending.get(&rank.delivery)).map(|p| p.decided_at),
+                head_since: head.and_then(|rank| since(&rank.delivery)),
             }
         };
         self.names.iter().zip(&self.queues).map(status).collect()

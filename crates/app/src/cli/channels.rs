@@ -57,20 +57,46 @@ fn listed(channels: &[Value], screen: Screen) -> String {
     let row = |channel: &Value| {
         let queue = &channel["queue"];
         let count = |name: &str| queue[name].as_u64().unwrap_or_default();
-        let failures = count("failures");
-        let style = if failures > 0 { AnsiColor::Red.on_default() } else { anstyle::Style::new() };
+        let word = |name: &str| queue[name].as_str().unwrap_or("-").to_owned();
+        let red = |is_bad: bool| if is_bad { AnsiColor::Red.on_default() } else { anstyle::Style::new() };
+        let (failures, dead) = (count("failures"), count("dead"));
+        let fails = queue["failing_since"].is_string();
+        let oldest = queue["oldest_age_seconds"].as_u64().map_or_else(|| "-".to_owned(), age);
         let kind = channel["kind"].as_str().unwrap_or("(no longer configured)");
         vec![
             Cell::new(channel["name"].as_str().unwrap_or_default()),
             Cell::new(kind),
             Cell::new(&count("depth").to_string()),
             Cell::new(&count("in_flight").to_string()),
-            Cell::styled(&failures.to_string(), style),
-            Cell::new(queue["paused_until"].as_str().unwrap_or("-")),
+            Cell::new(&oldest),
+            Cell::styled(&dead.to_string(), red(dead > 0)),
+            Cell::styled(&failures.to_string(), red(failures > 0)),
+            Cell::styled(&to_second(&word("failing_since")), red(fails)),
+            Cell::styled(&word("cause"), red(fails)),
+            Cell::new(&word("paused_until")),
         ]
     };
     let rows: Vec<_> = channels.iter().map(row).collect();
-    table(&["NAME", "KIND", "QUEUE", "UNDER WAY", "FAILURES", "PAUSED UNTIL"], &rows, screen)
+    let header =
+        ["NAME", "KIND", "QUEUE", "UNDER WAY", "OLDEST", "DEAD", "FAILURES", "FAILING SINCE", "CAUSE", "PAUSED UNTIL"];
+    table(&header, &rows, screen)
+}
+
+/// The two largest units of an age: `3d 4h`, `12m 5s`.
+pub(crate) fn age(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds}s"),
+        (0, 0, minutes, seconds) => format!("{minutes}m {seconds}s"),
+        (0, hours, minutes, _) => format!("{hours}h {minutes}m"),
+        (days, hours, _, _) => format!("{days}d {hours}h"),
+    }
+}
+
+/// A time without its fraction; anything else as it is.
+pub(crate) fn to_second(text: &str) -> String {
+    text.parse::<jiff::Timestamp>()
+        .map_or_else(|_| text.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 const TEST_EXAMPLES: &str = "\
@@ -135,15 +161,16 @@ mod tests {
     fn every_channel_has_its_line_also_the_one_that_is_gone() {
         let channels = [
             json!({ "name": "hook", "kind": "webhook", "configured": true, "queue": {
-                "depth": 3, "in_flight": 1, "failures": 2, "paused_until": "2026-11-22T03:00:00Z" } }),
+                "depth": 3, "in_flight": 1, "failures": 2, "paused_until": "2026-11-22T03:00:00Z", "dead": 4,
+                "failing_since": "2026-11-22T02:00:00.5Z", "cause": "auth", "oldest_age_seconds": 3725 } }),
             json!({ "name": "old", "kind": null, "configured": false, "queue": { "depth": 1 } }),
             json!({ "name": "screen", "kind": "console", "configured": true, "queue": null }),
         ];
         let expected = "\
-NAME    KIND                    QUEUE  UNDER WAY  FAILURES  PAUSED UNTIL
-hook    webhook                 3      1          2         2026-11-22T03:00:00Z
-old     (no longer configured)  1      0          0         -
-screen  console                 0      0          0         -
+NAME    KIND                    QUEUE  UNDER WAY  OLDEST  DEAD  FAILURES  FAILING SINCE         CAUSE  PAUSED UNTIL
+hook    webhook                 3      1          1h 2m   4     2         2026-11-22 02:00:00Z  auth   2026-11-22T03:00:00Z
+old     (no longer configured)  1      0          -       0     0         -                     -      -
+screen  console                 0      0          -       0     0         -                     -      -
 ";
         assert_eq!(listed(&channels, Screen::default()), expected);
     }

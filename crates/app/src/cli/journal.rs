@@ -30,7 +30,7 @@ impl Journal {
 }
 
 /// The kinds of records that there are.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 16] = [
     "started",
     "submitted",
     "accepted",
@@ -42,6 +42,11 @@ const KINDS: [&str; 11] = [
     "input_read",
     "snapshot",
     "stopped",
+    "followed_up",
+    "suppressed",
+    "health_changed",
+    "redriven",
+    "purged",
 ];
 
 const CAT_EXAMPLES: &str = "\
@@ -228,9 +233,9 @@ mod tests {
 
     #[test]
     fn every_kind_that_can_be_asked_for_is_a_kind_of_record() {
-        let known: Vec<&str> = (1..=11).map(kind::name).collect();
+        let known: Vec<&str> = (1..=16).map(kind::name).collect();
         assert_eq!(known, KINDS);
-        assert_eq!(kind::name(12), "unknown");
+        assert_eq!(kind::name(17), "unknown");
     }
 
     #[test]

@@ -83,16 +83,33 @@ pub(crate) fn endings(story: &Value) -> String {
     for delivery in deliveries {
         let attempts = delivery["attempts"].as_u64().unwrap_or_default();
         let plural = if attempts == 1 { "attempt" } else { "attempts" };
-        let line = format!("{}: {}, {attempts} {plural}", text(delivery, "channel"), standing(delivery));
+        let line = format!("{}: {}, {attempts} {plural}", label(delivery), standing(delivery, deliveries));
         lines.push_str(&one_line(&line));
         lines.push('\n');
     }
     lines
 }
 
-/// How a delivery stands, in words.
-fn standing(delivery: &Value) -> String {
+/// The channel, and what the delivery is for where it is no first notice.
+fn label(delivery: &Value) -> String {
+    let channel = text(delivery, "channel");
+    match (text(delivery, "reason"), text(delivery, "stands_in_for")) {
+        (_, first) if !first.is_empty() => format!("{channel} (stands in for {first})"),
+        (reason @ ("resolved" | "escalated" | "fallback"), _) => format!("{channel} ({reason})"),
+        _ => channel.to_owned(),
+    }
+}
+
+/// How a delivery stands among those of its incident, in words.
+fn standing(delivery: &Value, all: &[Value]) -> String {
     let status = &delivery["status"];
+    let behind = all.iter().find(|other| other["delivery"].is_string() && other["delivery"] == delivery["behind"]);
+    if let Some(first) = behind.filter(|first| *status == "waiting" && is_to_come(first)) {
+        return format!("waits until delivery {} has ended", text(first, "delivery"));
+    }
+    if let Some(suppressed) = status.get("suppressed") {
+        return format!("suppressed by {} ({})", text(suppressed, "rule"), text(suppressed, "because"));
+    }
     if let Some(until) = status.get("retrying").and_then(Value::as_str) {
         return format!("put off until {until}{}", last_detail(delivery));
     }
@@ -105,6 +122,11 @@ fn standing(delivery: &Value) -> String {
         Some(word) => word.to_owned(),
         None => "unknown".to_owned(),
     }
+}
+
+fn is_to_come(delivery: &Value) -> bool {
+    let status = &delivery["status"];
+    matches!(status.as_str(), Some("waiting" | "under_way")) || status.get("retrying").is_some()
 }
 
 /// What the far side said last, in brackets.
@@ -198,6 +220,28 @@ hook: delivered [200 OK], 1 attempt
         let given_up = story(json!({ "given_up": { "cause": "auth", "reason": "no more" } }));
         assert!(is_settled(&given_up) && !is_delivered(&given_up));
         assert!(is_delivered(&story(json!("delivered"))));
+    }
+
+    #[test]
+    fn a_delivery_says_what_it_is_for_and_what_it_waits_for() {
+        let mut story = story(json!({ "retrying": "2026-11-22T03:00:01Z" }));
+        story["deliveries"][0]["delivery"] = json!("d1");
+        let resolved = json!({ "channel": "hook", "reason": "resolved", "delivery": "d2", "behind": "d1", "attempts": 0,
+            "status": "waiting" });
+        let stand_in = json!({ "channel": "mail", "reason": "fallback", "stands_in_for": "hook", "attempts": 0,
+            "status": { "suppressed": { "rule": "resolved-first", "because": "it was over" } } });
+        story["deliveries"].as_array_mut().unwrap().extend([resolved, stand_in]);
+        let told = endings(&story);
+        let lines: Vec<&str> = told.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "hook (resolved): waits until delivery d1 has ended, 0 attempts",
+                "mail (stands in for hook): suppressed by resolved-first (it was over), 0 attempts",
+            ]
+        );
+        story["deliveries"][0]["status"] = json!("delivered");
+        assert!(endings(&story).contains("hook (resolved): waiting, 0 attempts"));
     }
 
     #[test]

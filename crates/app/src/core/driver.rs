@@ -75,6 +75,7 @@ struct Round {
 impl Driver {
     /// Does what follows from the start, whose records are durable.
     pub(crate) fn begin(&mut self, effects: Effects) {
+        self.metrics.queues(&self.engine, clock::now());
         for act in effects.acts {
             match act {
                 Act::Send(job) => self.send(job),
@@ -209,7 +210,7 @@ impl Driver {
             }
         }
         // Before the answers: who gets one may look at once.
-        self.metrics.queues(self.engine.state(), at);
+        self.metrics.queues(&self.engine, at);
         for (reply, decided) in answers {
             answer(Some(reply), Ok(decided));
         }

@@ -186,7 +186,7 @@ async fn change(
 }
 
 pub(crate) async fn channels(State(app): State<App>, _: Operator) -> Json<Value> {
-    Json(json!({ "channels": story::channels(&app.config.borrow(), &app.metrics.queues_now()) }))
+    Json(json!({ "channels": story::channels(&app.config.borrow(), &app.metrics.queues_now(), clock::now()) }))
 }
 
 pub(crate) async fn test_channel(

@@ -6,6 +6,7 @@ use crate::clock;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use balefire_engine::QueueStatus;
 use std::time::Duration;
 
 /// The engine's thread goes round at least once a second; silent for this long, it hangs.
@@ -20,11 +21,28 @@ pub(crate) async fn healthz(State(app): State<App>) -> Result<&'static str, Prob
     Ok("ok\n")
 }
 
-pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+/// Says which channels fail. That some do is no reason to send incidents elsewhere; that all do is one.
+pub(crate) async fn readyz(State(app): State<App>) -> Result<String, Problem> {
     if let Some(why) = app.mailbox.unready() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(Duration::from_secs(5)));
     }
-    healthz(State(app)).await
+    let standing = app.metrics.standing_now();
+    let config = app.config.borrow().clone();
+    let is_configured = |queue: &&QueueStatus| config.channels.iter().any(|channel| channel.name == queue.channel);
+    let failing = standing.queues.iter().filter(is_configured).filter_map(told_failing);
+    let failing = failing.collect::<Vec<_>>().join(", ");
+    if standing.every_channel_fails {
+        let detail = format!("every channel fails, nobody can be told: {failing}; incidents are accepted and kept");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(5)));
+    }
+    let alive = healthz(State(app)).await?;
+    Ok(if failing.is_empty() { alive.to_owned() } else { format!("{alive}failing: {failing}\n") })
+}
+
+/// `hook (auth, since 2026-11-22T03:00:00Z)`
+fn told_failing(queue: &QueueStatus) -> Option<String> {
+    let (since, cause) = queue.failing_since.zip(queue.cause)?;
+    Some(format!("{} ({}, since {since:.0})", queue.channel, cause.as_str()))
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {

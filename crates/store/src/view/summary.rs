@@ -53,6 +53,9 @@ pub struct DeliveryView {
     /// The channel that should have carried it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stands_in_for: Option<String>,
+    /// The delivery that had to end before this one could begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<DeliveryId>,
     /// Where it stands.
     pub status: DeliveryStatus,
     /// How many attempts were begun.
@@ -163,6 +166,7 @@ impl IncidentView {
             let delivery = self.delivery(planned.delivery, &planned.channel);
             delivery.reason = Some(planned.reason);
             delivery.stands_in_for = planned.stands_in_for;
+            delivery.behind = planned.behind;
         }
     }
 
@@ -186,6 +190,7 @@ impl IncidentView {
                 channel: channel.to_owned(),
                 reason: None,
                 stands_in_for: None,
+                behind: None,
                 status: DeliveryStatus::Waiting,
                 attempts: 0,
                 last_outcome: None,
