@@ -16,9 +16,11 @@ impl Engine {
         let queues = self.state.names.iter().zip(&self.state.queues).enumerate();
         let wakes = queues.filter_map(|(index, (name, queue))| {
             let policy = self.settings.channels.get(name)?;
-            [queue.wakes_at(now, policy), self.falls_back_at(index, policy)].into_iter().flatten().min()
+            let dues = [queue.wakes_at(now, policy), self.falls_back_at(index, policy), self.gathers_at(index, policy)];
+            dues.into_iter().flatten().min()
         });
-        wakes.chain(escalates).min()
+        let goes_on = (!self.endings.is_empty()).then_some(now);
+        wakes.chain(escalates).chain(goes_on).min()
     }
 
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is

@@ -1,16 +1,18 @@
 //! The engine: one function from a time and an input to effects.
 
 use crate::deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder};
+use crate::gather::{Ending, Gather};
 use crate::queue::ChannelPolicy;
 use crate::retry::{self, Ended};
 use crate::route::Routing;
 use crate::state::State;
 use crate::submit::Submission;
+use crate::tally::Tally;
 use balefire_model::channel::Reason;
 use balefire_model::record::{AttemptEnded, Configured, Next, Started, StateChanged, Stopped};
 use balefire_model::{DeliveryId, IncidentId, Outcome, Position, Record};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What the configuration means to the engine.
@@ -49,6 +51,13 @@ pub enum Input {
         /// The most that the answer holds.
         limit: usize,
     },
+    /// Incidents that are to become one message were counted; the answer to [`Act::Gather`].
+    Gathered {
+        /// Which.
+        gather: Gather,
+        /// What they have in common.
+        tally: Box<Tally>,
+    },
     /// A configuration comes into force.
     Configure(Arc<Settings>),
     /// Time has passed; see [`Engine::wakes_at`].
@@ -75,6 +84,8 @@ pub enum Act {
     Answer(Answer),
     /// Make an attempt.
     Send(Job),
+    /// Read these incidents, count them, and come back with [`Input::Gathered`].
+    Gather(Gather),
     /// No channel can carry this: say it wherever somebody may look.
     Alarm(String),
 }
@@ -140,6 +151,8 @@ pub struct Engine {
     pub(crate) settings: Arc<Settings>,
     pub(crate) state: State,
     pub(crate) draining: bool,
+    /// What was gathered and ends bit by bit, by the number of its channel. A start gathers anew what is left of it.
+    pub(crate) endings: VecDeque<(usize, Ending)>,
 }
 
 impl Engine {
@@ -179,6 +192,7 @@ impl Engine {
                 let left = chosen.count();
                 effects.acts.push(Act::Answer(Answer::DeadLetters { letters: Arc::new(letters), left }));
             }
+            Input::Gathered { gather, tally } => self.gathered(now, gather, &tally, &mut effects),
             Input::Drain => self.draining = true,
             Input::Tick => {}
             Input::Stop(reason) => {
@@ -188,6 +202,7 @@ impl Engine {
         }
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
+        self.gather(now, &mut effects);
         self.dispatch(now, &mut effects);
         if self.state.since_snapshot >= SNAPSHOT_RECORDS + 4 * self.state.pending.len() as u64 {
             let snapshot = self.state.snapshot();

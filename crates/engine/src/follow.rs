@@ -2,10 +2,10 @@
 //! channels that step in for one that fails.
 
 use crate::engine::{Effects, Engine};
+use crate::gather::Stale;
 use crate::open::{About, Open};
 use crate::queue::{ChannelPolicy, Fallback};
 use crate::retry::later;
-use crate::state::Pending;
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged, Suppressed};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, Record, State};
 use jiff::Timestamp;
@@ -17,6 +17,8 @@ const HANDED_ON_MAX: usize = 256;
 const NOTHING_TO_CLOSE: &str = "nothing-to-close";
 /// The rule's name where an escalation is not needed any more.
 const RESOLVED_FIRST: &str = "resolved-first";
+/// The rule's name where a channel hears only of what is still open.
+const OPEN_ONLY: &str = "open-only";
 
 impl Engine {
     /// A delivery to a channel, as the channel's policy wants it.
@@ -38,7 +40,7 @@ impl Engine {
         let (state, by) = (change.state, balefire_model::text::one_line(&change.by).into_owned());
         self.record(now, Record::StateChanged(change), effects);
         let Some(open) = open.filter(|_| state == State::Resolved) else { return };
-        self.call_off_escalations(now, &open, effects);
+        self.call_off(now, &open, effects);
         let mut deliveries: Vec<Planned> = Vec::new();
         for told in open.told.iter().filter(|told| told.arrived != Some(false)) {
             let is_planned = deliveries.iter().any(|planned| planned.channel == told.channel);
@@ -53,24 +55,34 @@ impl Engine {
             deliveries.push(planned);
         }
         if !deliveries.is_empty() {
-            self.follow_up(now, open.about, FollowUp::Resolved, format!("resolved by {by}"), deliveries, effects);
+            let because = format!("resolved by {by}");
+            let followed = open.about.followed_up(FollowUp::Resolved, because, deliveries);
+            self.record(now, Record::FollowedUp(followed), effects);
         }
     }
 
-    /// Nobody needs to be called any more for an incident that is over.
-    fn call_off_escalations(&mut self, now: Timestamp, open: &Open, effects: &mut Effects) {
+    /// Nobody needs to be called any more for an incident that is over, and some channels want to hear only of what is
+    /// still open.
+    fn call_off(&mut self, now: Timestamp, open: &Open, effects: &mut Effects) {
         for told in open.told.iter().filter(|told| told.arrived.is_none()) {
-            let waits = |pending: &&Pending| pending.reason == Reason::Escalated && !pending.in_flight;
-            if self.state.pending.get(&told.delivery).filter(waits).is_some() {
-                let suppressed = Suppressed {
-                    delivery: told.delivery,
-                    incident: open.about.incident,
-                    channel: told.channel.clone(),
-                    rule: RESOLVED_FIRST.to_owned(),
-                    because: "the incident was resolved before this escalation went out".to_owned(),
-                };
-                self.record(now, Record::Suppressed(suppressed), effects);
-            }
+            let Some(pending) = self.state.pending.get(&told.delivery).filter(|pending| !pending.in_flight) else {
+                continue;
+            };
+            let policy = self.settings.channels.get(&told.channel);
+            let wants_open = policy.is_some_and(|policy| policy.stale == Stale::OpenOnly);
+            let (rule, what) = match pending.reason {
+                Reason::Escalated => (RESOLVED_FIRST, "escalation"),
+                _ if wants_open => (OPEN_ONLY, "message"),
+                _ => continue,
+            };
+            let suppressed = Suppressed {
+                delivery: told.delivery,
+                incident: open.about.incident,
+                channel: told.channel.clone(),
+                rule: rule.to_owned(),
+                because: format!("the incident was resolved before this {what} went out"),
+            };
+            self.record(now, Record::Suppressed(suppressed), effects);
         }
     }
 
@@ -110,7 +122,8 @@ impl Engine {
             let known = to.iter().filter(|channel| self.settings.channels.contains_key(*channel));
             let deliveries: Vec<Planned> = known.map(plan).collect();
             let because = format!("nobody has acknowledged it by {due}: step {} of route {route}", step + 1);
-            self.follow_up(now, about, FollowUp::Escalated(step), because, deliveries, effects);
+            let followed = about.followed_up(FollowUp::Escalated(step), because, deliveries);
+            self.record(now, Record::FollowedUp(followed), effects);
         }
     }
 
@@ -126,7 +139,9 @@ impl Engine {
                 let queue = &self.state.queues[index];
                 let (since, cause) = queue.failing.expect("only what fails hands on");
                 let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
-                self.hand_on(now, delivery, (policy, step), why, effects);
+                let about = self.state.pending[&delivery].about();
+                let followed = self.stands_in(about, delivery, (policy, step), why);
+                self.record(now, Record::FollowedUp(followed), effects);
                 left -= 1;
             }
         }
@@ -178,33 +193,20 @@ impl Engine {
             let taken = self.state.queues[index].handed_on.get(step as usize).is_some_and(|next| *next > order);
             if !taken && fallback.on.takes_given_up(cause) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
-                self.step_in(now, about, delivery, (policy, step), because, effects);
+                let followed = self.stands_in(about, delivery, (policy, step), because);
+                self.record(now, Record::FollowedUp(followed), effects);
             }
         }
     }
 
-    fn hand_on(
-        &mut self,
-        now: Timestamp,
-        delivery: DeliveryId,
-        by: (&ChannelPolicy, u32),
-        because: String,
-        effects: &mut Effects,
-    ) {
-        let pending = &self.state.pending[&delivery];
-        let about = About { incident: pending.incident, accepted_at: pending.accepted_at, severity: pending.severity };
-        self.step_in(now, about, delivery, by, because, effects);
-    }
-
-    fn step_in(
-        &mut self,
-        now: Timestamp,
+    /// A fallback's message in place of a delivery.
+    fn stands_in(
+        &self,
         about: About,
         delivery: DeliveryId,
         (policy, step): (&ChannelPolicy, u32),
         because: String,
-        effects: &mut Effects,
-    ) {
+    ) -> FollowedUp {
         let channel = &policy.fallback[step as usize].channel;
         let reason = format!("{}\n{delivery}", Reason::Fallback.as_str());
         let planned = Planned {
@@ -213,20 +215,13 @@ impl Engine {
             ..self.plan_of(about.incident, Reason::Fallback, channel.clone())
         };
         let because = format!("{because}; channel {channel} steps in");
-        self.follow_up(now, about, FollowUp::Fallback { delivery, step }, because, vec![planned], effects);
+        about.followed_up(FollowUp::Fallback { delivery, step }, because, vec![planned])
     }
+}
 
-    fn follow_up(
-        &mut self,
-        now: Timestamp,
-        about: About,
-        cause: FollowUp,
-        because: String,
-        deliveries: Vec<Planned>,
-        effects: &mut Effects,
-    ) {
-        let About { incident, accepted_at, severity } = about;
-        let followed = FollowedUp { incident, accepted_at, severity, cause, because, deliveries };
-        self.record(now, Record::FollowedUp(followed), effects);
+impl About {
+    fn followed_up(self, cause: FollowUp, because: String, deliveries: Vec<Planned>) -> FollowedUp {
+        let About { incident, accepted_at, severity } = self;
+        FollowedUp { incident, accepted_at, severity, cause, because, deliveries }
     }
 }

@@ -25,7 +25,7 @@ impl Engine {
         let queue = &self.state.queues[channel as usize];
         match (queue.told_by, queue.failing) {
             (None, Some((since, cause))) if cause == Cause::Auth || queue.is_failing() => {
-                self.tell_failing(now, channel, since, cause, &shown(outcome), effects);
+                self.tell_failing(now, channel, (since, cause, &shown(outcome)), effects);
             }
             (Some(told_by), None) => self.tell_recovered(now, channel, told_by, effects),
             _ => {}
@@ -36,9 +36,7 @@ impl Engine {
         &mut self,
         now: Timestamp,
         channel: u32,
-        since: Timestamp,
-        cause: Cause,
-        detail: &str,
+        (since, cause, detail): (Timestamp, Cause, &str),
         effects: &mut Effects,
     ) {
         let name = self.state.names[channel as usize].clone();
@@ -52,7 +50,7 @@ impl Engine {
         );
         let labels = [("channel", name.clone()), ("cause", cause.as_str().to_owned())];
         let title = format!("Alert channel {name} is failing ({})", cause.as_str());
-        let incident = own(now, &seed, (CHANNEL_FAILING, severity), title, description, &labels);
+        let incident = own(now, &seed, (CHANNEL_FAILING, severity), (title, description), &labels);
         let id = incident.id;
         let changed = HealthChanged {
             channel: name,
@@ -64,8 +62,8 @@ impl Engine {
         };
         // First, so that the routing below knows that this channel is of no use.
         self.record(now, Record::HealthChanged(changed), effects);
-        let decision = self.settings.routing.decide(&incident);
-        self.tell(now, incident, decision.routes, decision.channels, effects);
+        let decision = self.settings.routing.decide(&incident, now);
+        self.tell(now, incident, (decision.routes, decision.channels), effects);
     }
 
     fn tell_recovered(&mut self, now: Timestamp, channel: u32, told_by: IncidentId, effects: &mut Effects) {
@@ -81,7 +79,7 @@ impl Engine {
         let seed = format!("{CHANNEL_RECOVERED}\n{name}\n{}", self.state.position());
         let title = format!("Alert channel {name} works again");
         let labels = [("channel", name.clone())];
-        let incident = own(now, &seed, (CHANNEL_RECOVERED, Severity::Info), title, description, &labels);
+        let incident = own(now, &seed, (CHANNEL_RECOVERED, Severity::Info), (title, description), &labels);
         let changed = HealthChanged {
             channel: name.clone(),
             failing_since: None,
@@ -104,7 +102,7 @@ impl Engine {
             comment: format!("channel {name} works again"),
         };
         self.record(now, Record::StateChanged(resolved), effects);
-        self.tell(now, incident, vec![taken], channels, effects);
+        self.tell(now, incident, (vec![taken], channels), effects);
     }
 
     /// Accepts an incident of our own making and plans its deliveries: to the channels that were chosen and work, or
@@ -113,15 +111,17 @@ impl Engine {
         &mut self,
         now: Timestamp,
         incident: Incident,
-        mut routes: Vec<RouteTaken>,
-        chosen: Vec<String>,
+        (mut routes, chosen): (Vec<RouteTaken>, Vec<String>),
         effects: &mut Effects,
     ) {
         let failing: Vec<String> = self.failing().map(str::to_owned).collect();
         let mut channels: Vec<String> = chosen.iter().filter(|name| !failing.contains(name)).cloned().collect();
         if channels.is_empty() && (!chosen.is_empty() || incident.severity > Severity::Info) {
             channels = self.settings.channels.keys().filter(|name| !failing.contains(name)).cloned().collect();
-            let because = "no channel that its route names works".to_owned();
+            let because = match chosen.is_empty() {
+                true => "no route sends it anywhere now, and a failing channel never hides".to_owned(),
+                false => "no channel that its route names works".to_owned(),
+            };
             let (route, channels) = (OWN_SOURCE.to_owned(), channels.clone());
             routes.push(RouteTaken { route, because, channels, muted_by: None });
         }
@@ -172,12 +172,11 @@ fn shown(outcome: &Outcome) -> String {
 }
 
 /// An incident of our own making.
-fn own(
+pub(crate) fn own(
     now: Timestamp,
     seed: &str,
     (detected_by, severity): (&str, Severity),
-    title: String,
-    description: String,
+    (title, description): (String, String),
     labels: &[(&str, String)],
 ) -> Incident {
     let labels: BTreeMap<String, String> =

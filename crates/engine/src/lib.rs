@@ -3,6 +3,7 @@
 
 pub mod admit;
 pub mod allowance;
+pub mod calendar;
 pub mod matcher;
 pub mod retry;
 pub mod route;
@@ -11,18 +12,22 @@ mod deadletter;
 mod dispatch;
 mod engine;
 mod follow;
+mod gather;
 mod health;
 mod open;
 mod queue;
 mod snapshot;
 mod state;
 mod submit;
+mod tally;
 
 pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
+pub use gather::{Digest, Gather, GatherCause, SUMMARY, Stale, Storm};
 pub use health::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};
 pub use queue::{ChannelPolicy, Fallback, FallbackOn, Rate};
 pub use retry::Retry;
 pub use snapshot::SnapshotError;
 pub use state::{QueueStatus, State};
 pub use submit::{Idempotency, Submission};
+pub use tally::Tally;

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::gather::{Digest, Stale, Storm};
 use crate::retry::{Retry, later};
 
 /// What the configuration says of a channel, as far as the engine cares.
@@ -28,6 +29,12 @@ pub struct ChannelPolicy {
     pub follows_up: bool,
     /// Whether a message that the far side refuses may be the fault of the user's template.
     pub has_template: bool,
+    /// When too much is too much.
+    pub storm: Option<Storm>,
+    /// What becomes of the backlog after an outage.
+    pub stale: Stale,
+    /// One message a day in place of many.
+    pub digest: Option<Digest>,
 }
 
 /// A channel that steps in.
@@ -124,6 +131,15 @@ impl Rank {
     pub(crate) fn new(severity: Severity, attempts: u32, order: u64, delivery: DeliveryId) -> Rank {
         Rank { severity: Reverse(severity), attempts, order, delivery }
     }
+
+    /// Not after any other of its severity.
+    pub(crate) fn first_of(severity: Severity) -> Rank {
+        Rank::new(severity, 0, 0, DeliveryId(uuid::Uuid::nil()))
+    }
+
+    pub(crate) fn severity(&self) -> Severity {
+        self.severity.0
+    }
 }
 
 /// A channel's queue. Everything in it follows from records.
@@ -150,6 +166,16 @@ pub(crate) struct Queue {
     pub recent: VecDeque<Timestamp>,
     /// How many attempts that is.
     pub keep: usize,
+    /// How many there are of each severity, info first.
+    pub counts: [usize; 5],
+    /// When the last message was decided on that stands for many.
+    pub summarised_at: Option<Timestamp>,
+    /// When the channel last came back.
+    pub recovered_at: Option<Timestamp>,
+    /// The return after which the backlog was looked at. Forgotten by a restart, like the next one.
+    pub looked_at: Option<Timestamp>,
+    /// Up to which severity deliveries stay where they are, because they are being gathered.
+    pub gathering: Option<Severity>,
 }
 
 impl Queue {
@@ -160,6 +186,9 @@ impl Queue {
             self.ready.insert(rank);
         }
         let severity = self.ready.first()?.severity.0;
+        if self.held_up_to(policy).is_some_and(|held| severity <= held) {
+            return None;
+        }
         if self.in_flight >= self.window(policy, severity) || self.opens_at(now, policy, severity).is_some() {
             return None;
         }
@@ -187,12 +216,14 @@ impl Queue {
 
     /// When it is worth looking at this queue again; `None` where only an input can change anything.
     pub(crate) fn wakes_at(&self, now: Timestamp, policy: &ChannelPolicy) -> Option<Timestamp> {
+        let held = self.held_up_to(policy);
         // What is waiting may be worse than what is ready, and may go earlier for it.
         let ready = self.ready.first().map(|rank| (now, rank.severity.0));
         let waiting = self.waiting.first().map(|(due, rank)| (*due, rank.severity.0));
         let goes = |(due, severity): (Timestamp, Severity)| {
+            let is_free = held.is_none_or(|held| severity > held);
             let has_room = self.in_flight < self.window(policy, severity);
-            has_room.then(|| due.max(self.opens_at(now, policy, severity).unwrap_or(due)))
+            (is_free && has_room).then(|| due.max(self.opens_at(now, policy, severity).unwrap_or(due)))
         };
         // Until the one that is waiting is due, its severity does not count; at that time it is looked at again.
         let due = waiting

@@ -44,6 +44,10 @@ struct StoredChannel {
     told_by: Option<IncidentId>,
     #[serde(default)]
     handed_on: Vec<u64>,
+    #[serde(default)]
+    summarised_at: Option<Timestamp>,
+    #[serde(default)]
+    recovered_at: Option<Timestamp>,
     pending: Vec<StoredPending>,
 }
 
@@ -121,6 +125,8 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
     queue.failing = stored.failing;
     queue.told_by = stored.told_by;
     queue.handed_on = stored.handed_on;
+    queue.summarised_at = stored.summarised_at;
+    queue.recovered_at = stored.recovered_at;
     for p in stored.pending {
         let pending = Pending {
             incident: p.incident,
@@ -140,6 +146,7 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
             let queue = state.queue(channel);
             queue.in_flight += 1;
             queue.by_order.insert(pending.order, p.id);
+            queue.counts[pending.severity as usize] += 1;
             state.pending.insert(p.id, pending);
         } else {
             state.enqueue(p.id, pending);
@@ -165,6 +172,8 @@ impl State {
                 failing: queue.failing,
                 told_by: queue.told_by,
                 handed_on: queue.handed_on.clone(),
+                summarised_at: queue.summarised_at,
+                recovered_at: queue.recovered_at,
                 pending: Vec::with_capacity(queue.len()),
             })
             .collect();

@@ -48,6 +48,10 @@ impl Pending {
         Rank::new(self.severity, self.attempts, self.order, delivery)
     }
 
+    pub(crate) fn about(&self) -> About {
+        About { incident: self.incident, accepted_at: self.accepted_at, severity: self.severity }
+    }
+
     /// The delivery that must have ended before this one begins.
     pub(crate) fn behind(&self) -> Option<DeliveryId> {
         self.rare.as_ref().and_then(|rare| rare.behind)
@@ -198,7 +202,7 @@ impl State {
             Record::StateChanged(change) => self.open.changed(change),
             Record::FollowedUp(followed) => self.followed_up(at, followed),
             Record::Suppressed(suppressed) => self.suppressed(suppressed.delivery),
-            Record::HealthChanged(changed) => self.health_changed(changed),
+            Record::HealthChanged(changed) => self.health_changed(at, changed),
             Record::Redriven(redriven) => self.redriven(at, redriven.delivery),
             Record::Purged(purged) => self.dead.remove(purged.delivery),
             Record::Accepted(_) | Record::Started(_) | Record::Stopped(_) => {}
@@ -220,6 +224,10 @@ impl State {
         self.open.routed(at, &about, routed);
         for planned in &routed.deliveries {
             self.plan(at, &about, planned);
+            if planned.reason == Reason::Summary {
+                let channel = self.channel(&planned.channel);
+                self.queue(channel).summarised_at = Some(at);
+            }
         }
     }
 
@@ -267,6 +275,7 @@ impl State {
         let queue = &mut self.queues[pending.channel as usize];
         queue.untried += usize::from(pending.attempts == 0);
         queue.by_order.insert(pending.order, delivery);
+        queue.counts[pending.severity as usize] += 1;
         match (pending.behind(), pending.due) {
             (Some(first), _) => _ = self.behind.insert(first, delivery),
             (None, Some(due)) => _ = queue.waiting.insert((due, pending.rank(delivery))),
@@ -280,6 +289,7 @@ impl State {
         let ended = self.pending.remove(&delivery)?;
         let queue = &mut self.queues[ended.channel as usize];
         queue.by_order.remove(&ended.order);
+        queue.counts[ended.severity as usize] -= 1;
         queue.untried -= usize::from(ended.attempts == 0);
         if let Some(next) = self.behind.remove(&delivery)
             && let Some(pending) = self.pending.get_mut(&next)
@@ -317,9 +327,12 @@ impl State {
         queue.handed_on[step] = queue.handed_on[step].max(next);
     }
 
-    fn health_changed(&mut self, changed: &HealthChanged) {
+    fn health_changed(&mut self, at: Timestamp, changed: &HealthChanged) {
         let channel = self.channel(&changed.channel);
         let queue = self.queue(channel);
+        if changed.failing_since.is_none() {
+            queue.recovered_at = Some(at);
+        }
         queue.told_by = changed.failing_since.map(|_| changed.told_by);
     }
 

@@ -5,7 +5,7 @@ use crate::retry::later;
 use crate::route::Escalate;
 use balefire_model::channel::Reason;
 use balefire_model::record::{Escalation, InputRead, RouteTaken, Routed, Submitted};
-use balefire_model::{Incident, Position, Record};
+use balefire_model::{Incident, Position, Record, Severity};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ impl Engine {
                 (vec![test], channels, None, Reason::Test, Vec::new())
             }
             None => {
-                let decision = self.settings.routing.decide(incident);
+                let decision = self.settings.routing.decide(incident, now);
                 (decision.routes, decision.channels, decision.history_only, Reason::Opened, decision.escalations)
             }
         };
@@ -77,7 +77,8 @@ impl Engine {
         Routed {
             incident: incident.id,
             accepted_at,
-            severity: incident.severity,
+            // Whoever asks for a test waits for it: no storm and no digest holds it up.
+            severity: if reason == Reason::Test { Severity::Critical } else { incident.severity },
             routes,
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,

@@ -115,7 +115,7 @@ impl Bench {
 fn jobs(acts: Vec<Act>) -> Vec<Job> {
     let job = |act| match act {
         Act::Send(job) => Some(job),
-        Act::Answer(_) | Act::Alarm(_) => None,
+        Act::Answer(_) | Act::Alarm(_) | Act::Gather(_) => None,
     };
     acts.into_iter().filter_map(job).collect()
 }

@@ -17,6 +17,8 @@ pub enum Reason {
     Escalated,
     /// Another channel, which should have carried it, fails.
     Fallback,
+    /// It stands for many that are told of together.
+    Summary,
     /// Somebody asked for a test message (`balefire channels test`).
     Test,
 }
@@ -30,6 +32,7 @@ impl Reason {
             Reason::Resolved => "resolved",
             Reason::Escalated => "escalated",
             Reason::Fallback => "fallback",
+            Reason::Summary => "summary",
             Reason::Test => "test",
         }
     }

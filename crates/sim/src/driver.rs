@@ -6,7 +6,7 @@ use crate::disk::{DiskFault, Survival};
 use crate::plan::SECOND;
 use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot, replay};
 use crate::world::World;
-use balefire_engine::{Act, Input};
+use balefire_engine::{Act, Gather, Input, Tally};
 use balefire_model::{AppendError, Entry, Journal, Record};
 use std::sync::Arc;
 
@@ -61,17 +61,32 @@ impl World {
         let at = self.wall();
         let settings = self.configs[self.wanted].settings.clone();
         let effects = process.engine.resume(at, "sim", settings);
-        let jobs = effects.acts.into_iter().filter_map(|act| match act {
-            Act::Send(job) => Some(job),
-            Act::Answer(_) | Act::Alarm(_) => None,
-        });
-        let round = Round { at, jobs: jobs.collect(), records: effects.records, ..Round::default() };
+        let mut round = Round { at, records: effects.records, ..Round::default() };
+        for act in effects.acts {
+            match act {
+                Act::Send(job) => round.jobs.push(job),
+                Act::Gather(gather) => round.gathers.push(gather),
+                Act::Answer(_) | Act::Alarm(_) => {}
+            }
+        }
         self.note(&format!("start {} with {} records", self.lives, self.disk.position()));
         match self.commit(&mut process, round) {
             Committed::Done => self.after_round(process),
             Committed::Full(_) => self.plan_start(5 * SECOND),
             Committed::Died => {}
         }
+    }
+
+    fn count(&self, gather: &Gather) -> Tally {
+        let mut tally = Tally::default();
+        for (_, position) in &gather.items {
+            let place = usize::try_from(position.0).expect("a simulated journal is short");
+            match self.disk.entries().get(place).map(Record::decode) {
+                Some(Ok(Record::Accepted(incident))) => tally.add(&incident),
+                _ => tally.add_unreadable(),
+            }
+        }
+        tally
     }
 
     /// The driver goes round once.
@@ -143,7 +158,7 @@ impl World {
 
     /// Appends a round's records with one sync, then acts.
     fn commit(&mut self, process: &mut Process, round: Round) -> Committed {
-        let Round { at, mut records, answers, jobs, ended } = round;
+        let Round { at, mut records, answers, jobs, gathers, ended } = round;
         if self.chance(self.plan.snapshots) {
             let snapshot = Record::Snapshot(process.engine.state().snapshot());
             process.engine.apply(at, &snapshot);
@@ -182,6 +197,10 @@ impl World {
             }
             acts += 1;
             self.answer(process, reply, answer);
+        }
+        for gather in gathers {
+            let tally = Box::new(self.count(&gather));
+            process.mailbox.push_back(Letter::plain(Input::Gathered { gather, tally }));
         }
         for job in jobs {
             if stage == Some(Stage::BetweenActs(acts)) {

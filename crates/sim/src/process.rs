@@ -2,7 +2,7 @@
 //! attempts under way.
 
 use balefire_channels::Reply;
-use balefire_engine::{Answer, Engine, Input, Job};
+use balefire_engine::{Answer, Engine, Gather, Input, Job};
 use balefire_model::{Incident, Record};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -57,6 +57,7 @@ pub(crate) struct Round {
     pub records: Vec<Record>,
     pub answers: Vec<(ReplyTo, Answer)>,
     pub jobs: Vec<Job>,
+    pub gathers: Vec<Gather>,
     pub ended: Vec<Input>,
 }
 
@@ -116,6 +117,7 @@ impl Process {
                     round.answers.extend(reply.take().map(|reply| (reply, answer)));
                 }
                 balefire_engine::Act::Send(job) => round.jobs.push(job),
+                balefire_engine::Act::Gather(gather) => round.gathers.push(gather),
                 balefire_engine::Act::Alarm(_) => {}
             }
         }

@@ -1,9 +1,10 @@
 //! The section `channels`: a name, one kind with its settings, and beside it what all kinds share. Knows no kind's
 //! settings.
 
+use super::gathering::{Gathering, read_gathering};
 use super::named::{Named, exactly_one, items_of, read_named, report, text_of};
 use balefire_channels::{Channel, Host, KINDS, Kind};
-use balefire_engine::{Fallback, FallbackOn};
+use balefire_engine::{Digest, Fallback, FallbackOn, Stale, Storm};
 use balefire_model::settings::{FieldDoc, Place, Reader, Shape, parse_duration};
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,12 @@ pub(crate) struct ConfiguredChannel {
     pub(crate) fallback: Vec<Fallback>,
     /// Whether it hears when an incident is over.
     pub(crate) follows_up: bool,
+    /// When too much is too much.
+    pub(crate) storm: Option<Storm>,
+    /// What becomes of the backlog after an outage.
+    pub(crate) stale: Stale,
+    /// One message a day in place of many.
+    pub(crate) digest: Option<Digest>,
     /// Where it is defined.
     pub(crate) place: Place,
 }
@@ -81,7 +88,7 @@ pub(crate) struct Retry {
 }
 
 const RATE_FORM: &str = "a count and a unit such as 5/s, 30/m, 200/h, 1000/d or 10/5m";
-const SHARED: &[&str] = &["rate", "retry", "timeout", "fallback", "send_resolved"];
+const SHARED: &[&str] = &["rate", "retry", "timeout", "fallback", "send_resolved", "storm", "stale", "digest"];
 
 /// Reads all channels.
 pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
@@ -116,10 +123,22 @@ fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
     });
     reader.finish();
     let (kind, channel) = channel?;
-    let Shared { rates, retry, timeout, fallback, send_resolved } = shared;
+    let Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest } = shared;
     let follows_up = send_resolved.unwrap_or_else(|| channel.limits().follows_up);
-    let (name, place) = (key.name.clone(), key.place.clone());
-    Some(ConfiguredChannel { name, kind, channel, rates, retry, timeout, fallback, follows_up, place })
+    Some(ConfiguredChannel {
+        name: key.name.clone(),
+        kind,
+        channel,
+        rates,
+        retry,
+        timeout,
+        fallback,
+        follows_up,
+        storm,
+        stale,
+        digest,
+        place: key.place.clone(),
+    })
 }
 
 struct Shared {
@@ -128,6 +147,9 @@ struct Shared {
     timeout: Option<Duration>,
     fallback: Vec<Fallback>,
     send_resolved: Option<bool>,
+    storm: Option<Storm>,
+    stale: Stale,
+    digest: Option<Digest>,
 }
 
 fn read_shared(reader: &Reader<'_>) -> Shared {
@@ -158,7 +180,8 @@ fn read_shared(reader: &Reader<'_>) -> Shared {
     let doc = "Whether it hears when an incident is over that it was told of. If not set: email and webhook do, logs and \
                archives do not.";
     let send_resolved = reader.bool("send_resolved", doc).optional();
-    Shared { rates, retry, timeout, fallback, send_resolved }
+    let Gathering { storm, stale, digest } = read_gathering(reader);
+    Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest }
 }
 
 fn read_fallback(reader: &Reader<'_>) -> Fallback {

@@ -3,6 +3,7 @@
 
 mod channels;
 mod findings;
+mod gathering;
 mod http;
 mod merge;
 mod named;

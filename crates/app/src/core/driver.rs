@@ -3,13 +3,14 @@
 
 use super::alarm;
 use super::durable::Durable;
+use super::gather;
 use super::incidents::Incidents;
 use super::mailbox::{Letter, Mailbox, Unavailable};
 use super::workers::{Crew, Workers};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::transport;
-use balefire_engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
+use balefire_engine::{Act, Answer, Effects, Engine, Gather, Input, Job, Settings};
 use balefire_model::journal::{AppendError, Entry};
 use balefire_model::{Cause, DeliveryId, Journal, Outcome, Position, Record, Severity};
 use balefire_store::journal::{FileJournal, Reader};
@@ -64,6 +65,8 @@ struct Round {
     records: Vec<Record>,
     answers: Vec<(Reply, Answer)>,
     jobs: Vec<Job>,
+    /// What is to become one message.
+    gathers: Vec<Gather>,
     /// What no channel can carry.
     alarms: Vec<String>,
     /// Attempts that ended; taken in again if the append fails.
@@ -79,6 +82,7 @@ impl Driver {
         for act in effects.acts {
             match act {
                 Act::Send(job) => self.send(job),
+                Act::Gather(gather) => self.count(gather),
                 Act::Alarm(text) => alarm::raise(&text),
                 Act::Answer(_) => {}
             }
@@ -139,6 +143,7 @@ impl Driver {
             records: Vec::new(),
             answers: Vec::new(),
             jobs: Vec::new(),
+            gathers: Vec::new(),
             alarms: Vec::new(),
             ended: Vec::new(),
             configured: None,
@@ -175,13 +180,14 @@ impl Driver {
             match act {
                 Act::Answer(answer) => round.answers.extend(reply.take().map(|reply| (reply, answer))),
                 Act::Send(job) => round.jobs.push(job),
+                Act::Gather(gather) => round.gathers.push(gather),
                 Act::Alarm(text) => round.alarms.push(text),
             }
         }
     }
 
     fn commit(&mut self, round: Round) -> Result<(), Refused> {
-        let Round { at, records, answers, jobs, alarms, ended, configured } = round;
+        let Round { at, records, answers, jobs, gathers, alarms, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
             let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
@@ -220,10 +226,17 @@ impl Driver {
         for job in jobs {
             self.send(job);
         }
+        for gather in gathers {
+            self.count(gather);
+        }
         for text in alarms {
             alarm::raise(&text);
         }
         Ok(())
+    }
+
+    fn count(&self, gather: Gather) {
+        gather::count(gather, self.reader.clone(), self.mailbox.clone());
     }
 
     fn send(&mut self, job: Job) {

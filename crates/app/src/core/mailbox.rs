@@ -4,6 +4,7 @@
 use super::driver::Stopping;
 use crate::config::Config;
 use balefire_engine::{Answer, Input};
+use balefire_model::Severity;
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +33,11 @@ impl Letter {
         Letter { input, reply: None, bytes: 0, incidents: 0, config: None, stop: None }
     }
 
+    fn is_urgent(&self) -> bool {
+        let Input::Submit(submission) = &self.input else { return true };
+        submission.incidents.iter().any(|incident| incident.severity == Severity::Critical)
+    }
+
     /// The same letter once more, without whoever waits for its answer.
     pub(crate) fn again(&self) -> Letter {
         Letter { config: self.config.clone(), stop: self.stop.clone(), ..Letter::plain(self.input.clone()) }
@@ -54,8 +60,28 @@ impl Unavailable {
 
 #[derive(Default)]
 struct Letters {
-    waiting: VecDeque<Letter>,
+    /// Taken first: what brings a critical incident, and everything that is no submission. Attempts that ended free the
+    /// windows for the next ones.
+    urgent: VecDeque<Letter>,
+    ordinary: VecDeque<Letter>,
     closed: bool,
+}
+
+impl Letters {
+    fn push(&mut self, letter: Letter) {
+        let lane = if letter.is_urgent() { &mut self.urgent } else { &mut self.ordinary };
+        lane.push_back(letter);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.ordinary.is_empty()
+    }
+
+    fn take_all(&mut self) -> VecDeque<Letter> {
+        let mut all = std::mem::take(&mut self.urgent);
+        all.append(&mut self.ordinary);
+        all
+    }
 }
 
 /// The mailbox of the engine's thread.
@@ -80,7 +106,7 @@ impl Mailbox {
         }
         self.queued_bytes.fetch_add(letter.bytes, Ordering::Relaxed);
         self.queued_incidents.fetch_add(letter.incidents, Ordering::Relaxed);
-        letters.waiting.push_back(letter);
+        letters.push(letter);
         drop(letters);
         self.arrived.notify_one();
         true
@@ -92,7 +118,7 @@ impl Mailbox {
         if waiting.closed {
             return false;
         }
-        waiting.waiting.extend(letters);
+        letters.for_each(|letter| waiting.push(letter));
         drop(waiting);
         self.arrived.notify_one();
         true
@@ -129,20 +155,25 @@ impl Mailbox {
     /// one, at most this long.
     pub(crate) fn take(&self, most: usize, bytes: usize, wait: Duration) -> VecDeque<Letter> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        if letters.waiting.is_empty() && !letters.closed {
+        if letters.is_empty() && !letters.closed {
             letters = self.arrived.wait_timeout(letters, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut weight = 0_usize;
-        let fits = letters.waiting.iter().take(most).take_while(|letter| {
+        let fits = letters.urgent.iter().chain(&letters.ordinary).take(most).take_while(|letter| {
             let before = weight;
             weight = weight.saturating_add(letter.bytes);
             before <= bytes
         });
         let count = fits.count();
-        let taken = if count == letters.waiting.len() {
-            std::mem::take(&mut letters.waiting)
+        let urgent = letters.urgent.len();
+        let taken = if count == urgent + letters.ordinary.len() {
+            letters.take_all()
+        } else if count <= urgent {
+            letters.urgent.drain(..count).collect()
         } else {
-            letters.waiting.drain(..count).collect()
+            let mut taken = std::mem::take(&mut letters.urgent);
+            taken.extend(letters.ordinary.drain(..count - urgent));
+            taken
         };
         drop(letters);
         for letter in &taken {
@@ -156,7 +187,7 @@ impl Mailbox {
     pub(crate) fn close(&self) -> VecDeque<Letter> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         letters.closed = true;
-        std::mem::take(&mut letters.waiting)
+        letters.take_all()
     }
 
     /// The bytes and the incidents that wait.
@@ -181,5 +212,54 @@ impl Mailbox {
     pub(crate) fn silent_for(&self, now: Timestamp) -> Duration {
         let last = self.heartbeat.load(Ordering::Relaxed);
         Duration::from_secs(now.as_second().unsigned_abs().saturating_sub(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use balefire_engine::Submission;
+    use balefire_model::Incident;
+
+    fn submission(severity: &str) -> Letter {
+        let json = format!(
+            r#"{{"id":"01935f1c-7c00-7000-8000-000000000001","title":"t","severity":"{severity}","detected_by":"d",
+                "fingerprint":"f","source":"s","received_at":"2026-01-01T00:00:00Z"}}"#
+        );
+        let incident: Incident = serde_json::from_str(&json).unwrap();
+        let submission = Submission { incidents: vec![Arc::new(incident)], ..Submission::default() };
+        Letter { bytes: 10, incidents: 1, ..Letter::plain(Input::Submit(submission)) }
+    }
+
+    fn severities(letters: &VecDeque<Letter>) -> Vec<Option<Severity>> {
+        let severity = |letter: &Letter| match &letter.input {
+            Input::Submit(submission) => Some(submission.incidents[0].severity),
+            _ => None,
+        };
+        letters.iter().map(severity).collect()
+    }
+
+    #[test]
+    fn a_critical_incident_is_taken_before_all_that_waits_and_the_rest_keeps_its_order() {
+        let mailbox = Mailbox::default();
+        for severity in ["low", "medium", "critical", "low"] {
+            assert!(mailbox.post(submission(severity)));
+        }
+        assert!(mailbox.post(Letter::plain(Input::Tick)));
+        let first = mailbox.take(3, usize::MAX, Duration::ZERO);
+        assert_eq!(severities(&first), [Some(Severity::Critical), None, Some(Severity::Low)]);
+        let rest = mailbox.take(9, usize::MAX, Duration::ZERO);
+        assert_eq!(severities(&rest), [Some(Severity::Medium), Some(Severity::Low)]);
+        assert_eq!(mailbox.queued(), (0, 0));
+    }
+
+    #[test]
+    fn a_group_ends_with_the_letter_that_fills_it() {
+        let mailbox = Mailbox::default();
+        (0..5).for_each(|_| assert!(mailbox.post(submission("low"))));
+        assert_eq!(mailbox.take(9, 15, Duration::ZERO).len(), 2);
+        assert_eq!(mailbox.take(9, 15, Duration::ZERO).len(), 2);
+        assert_eq!(mailbox.close().len(), 1);
+        assert!(!mailbox.post(submission("critical")), "nothing comes in after the end");
     }
 }

@@ -4,6 +4,7 @@
 mod alarm;
 mod driver;
 mod durable;
+mod gather;
 mod incidents;
 mod mailbox;
 mod open;

@@ -21,6 +21,9 @@ impl Config {
             retry: Retry { initial: channel.retry.initial, cap: channel.retry.cap, horizon: channel.retry.horizon },
             fallback: channel.fallback.clone(),
             follows_up: channel.follows_up,
+            storm: channel.storm,
+            stale: channel.stale,
+            digest: channel.digest.clone(),
             has_template: channel.channel.limits().has_template,
             rates: channel.rates.iter().map(|rate| Rate { count: rate.count, per: rate.per }).collect(),
         };
