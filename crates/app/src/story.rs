@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use balefire_engine::QueueStatus;
+use balefire_engine::route::told_muted;
 use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, RouteTaken, Routed};
 use balefire_model::{Outcome, Position, Record, State};
 use balefire_store::view::{Change, DeliveryStatus, DeliveryView, IncidentView, StoryLine};
@@ -113,7 +114,10 @@ fn tell_routed(routed: &Routed) -> String {
     let mut parts: Vec<String> = routed
         .routes
         .iter()
-        .map(|route| format!("route {} took it ({}): {}", route.route, route.because, list(&route.channels)))
+        .map(|route| {
+            let to = route.muted_by.as_deref().map_or_else(|| list(&route.channels), told_muted);
+            format!("route {} took it ({}): {to}", route.route, route.because)
+        })
         .collect();
     if let Some(why) = &routed.history_only {
         parts.push(format!("recorded only: {why}"));

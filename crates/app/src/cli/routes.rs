@@ -7,13 +7,14 @@ use super::{Exit, Failure, Place};
 use crate::config::Config;
 use crate::{clock, ids};
 use anyhow::Context;
-use balefire_engine::route::{Step, Verdict};
+use balefire_engine::route::{Step, Verdict, told_muted};
 use balefire_intake::Limits;
 use balefire_intake::formats::json::{Shape, decode};
 use balefire_intake::normalise::{self, normalise};
 use balefire_model::Incident;
 use balefire_model::text::one_line;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::json;
 use std::fs::File;
 use std::io;
@@ -38,6 +39,7 @@ const EXAMPLES: &str = "\
 Examples:
   balefire routes test --title 'Disk full' --severity high --label host=web-1
   balefire routes test --config new.yaml incident.json
+  balefire routes test --title 'Disk full' --at 2026-12-24T22:00:00+01:00
 
 Exit code 4: an incident was no good, and the others were still tested.";
 
@@ -53,6 +55,9 @@ pub(crate) struct Test {
     /// The source that it would come from
     #[arg(long, value_name = "NAME", default_value = "socket")]
     source: String,
+    /// The moment at which it would come, with its offset or Z; now if not given
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Timestamp>,
     /// Print JSON, one line an incident
     #[arg(long)]
     json: bool,
@@ -61,6 +66,7 @@ pub(crate) struct Test {
 impl Test {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let loaded = place.load()?;
+        let now = self.at.unwrap_or_else(clock::now);
         let mut exit = Exit::Done;
         let mut take = |body: &[u8], shape, output: &mut Output| -> Result<(), Failure> {
             let items = decode(body, shape, &Limits::default())
@@ -71,10 +77,10 @@ impl Test {
                         let context = normalise::Context {
                             id: ids::incident(),
                             source: &self.source,
-                            received_at: clock::now(),
+                            received_at: now,
                             severity_default: loaded.config.severity_default,
                         };
-                        self.test(&loaded.config, &normalise(draft, &context), output)?;
+                        self.test(&loaded.config, &normalise(draft, &context), now, output)?;
                     }
                     Err(error) => {
                         super::output::tell(&format!("refused: {error}"));
@@ -92,9 +98,9 @@ impl Test {
         Ok(exit)
     }
 
-    fn test(&self, config: &Config, incident: &Incident, output: &mut Output) -> Result<(), Failure> {
-        let steps = config.routing.explain(incident);
-        let decision = config.routing.decide(incident);
+    fn test(&self, config: &Config, incident: &Incident, now: Timestamp, output: &mut Output) -> Result<(), Failure> {
+        let steps = config.routing.explain(incident, now);
+        let decision = config.routing.decide(incident, now);
         if self.json {
             output.json_line(&json!({
                 "title": incident.title,
@@ -117,8 +123,12 @@ fn told(incident: &Incident, steps: &[Step], channels: &[String], history_only: 
     }
     for step in steps {
         let line = match &step.verdict {
-            Verdict::Matched { because, channels, goes_on } => {
-                let to = if channels.is_empty() { "no channel".to_owned() } else { channels.join(", ") };
+            Verdict::Matched { because, channels, muted_by, goes_on } => {
+                let to = match muted_by {
+                    Some(muted_by) => told_muted(muted_by),
+                    None if channels.is_empty() => "no channel".to_owned(),
+                    None => channels.join(", "),
+                };
                 let then = if *goes_on { "; goes on" } else { "" };
                 format!("matched    {}: {because} -> {to}{then}", step.route)
             }
@@ -134,6 +144,11 @@ fn told(incident: &Incident, steps: &[Step], channels: &[String], history_only: 
     };
     told.push_str(&format!("  {}\n", one_line(&end)));
     told
+}
+
+/// A moment as it is written on the command line.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "allowed: a time with its offset, such as 2026-11-22T03:00:00Z or ...+01:00".to_owned())
 }
 
 /// Passes on what a file holds, in the parts in which `send` would send it.
@@ -164,20 +179,33 @@ mod tests {
         let id: IncidentId = "01935f1c-7c00-7000-8000-000000000001".parse().unwrap();
         let mut incident = crate::sample::test_incident(id, "2026-11-22T03:00:00Z".parse().unwrap(), "x", "y");
         incident.title = "T\n".to_owned();
+        let matched = |muted_by: Option<&str>, goes_on| {
+            let muted_by = muted_by.map(str::to_owned);
+            Verdict::Matched { because: "always".into(), channels: vec![], muted_by, goes_on }
+        };
         let step = |route: &str, verdict| Step { route: route.to_owned(), verdict };
         let steps = [
             step("a", Verdict::Missed { condition: "host = \"x\"".into(), found: "host is missing".into() }),
             step(
                 "b",
-                Verdict::Matched { because: "severity is info".into(), channels: vec!["c".into()], goes_on: true },
+                Verdict::Matched {
+                    because: "severity is info".into(),
+                    channels: vec!["c".into()],
+                    muted_by: None,
+                    goes_on: true,
+                },
             ),
-            step("d", Verdict::Matched { because: "always".into(), channels: vec![], goes_on: false }),
+            step("m", matched(Some("nights"), true)),
+            step("o", matched(Some("outside office"), true)),
+            step("d", matched(None, false)),
             step("plan", Verdict::NotAsked { taken_by: "d".into() }),
         ];
         let expected = "\
 INFO  T\\n
   missed     a: host = \"x\", but host is missing
   matched    b: severity is info -> c; goes on
+  matched    m: always -> muted by time interval nights; goes on
+  matched    o: always -> muted outside time interval office; goes on
   matched    d: always -> no channel
   not asked  plan: d took it
   goes to: c

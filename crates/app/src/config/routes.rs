@@ -4,7 +4,7 @@
 use super::named::{report, report_unknown, texts_of};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
-use balefire_model::settings::{Problem, Reader, Value};
+use balefire_model::settings::{Problem, Reader, Value, parse_duration};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -45,13 +45,22 @@ fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
 }
 
 fn read_escalate(reader: &Reader<'_>, declared: &[String]) -> Escalate {
-    let doc = "How long after the incident was routed.";
-    let after = reader.duration("after", doc).required(Duration::ZERO);
+    let doc = "How long after the incident was routed: a duration, or `response-time` for the time that the severity \
+               allows (critical at once, high 15m, medium 1h, low 24h, info never), or a sum such as \
+               `response-time + 30m`.";
+    let after = reader.parsed("after", doc, "a duration such as 15m, response-time, or response-time + 30m", |text| {
+        match text.trim().strip_prefix("response-time") {
+            None => Some((parse_duration(text)?, false)),
+            Some("") => Some((Duration::ZERO, true)),
+            Some(more) => Some((parse_duration(more.trim().strip_prefix('+')?.trim())?, true)),
+        }
+    });
+    let (after, response_time) = after.required((Duration::ZERO, false));
     let doc = "What ends the escalation: `acked`, also by being resolved.";
     reader.one_of("unless", doc, &[("acked", ())]).default_shown((), "acked");
     let to = reader.texts("to", "The channels, by name; one that has heard already hears again.").required(Vec::new());
     report_unknown_channels(reader, declared);
-    Escalate { after, to }
+    Escalate { after, response_time, to }
 }
 
 /// A name in `to` that no channel has.

@@ -4,6 +4,8 @@
 use super::{Routing, preset};
 use crate::matcher::Reading;
 use balefire_model::Incident;
+use balefire_model::record::RouteTaken;
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// One route's answer.
@@ -23,8 +25,11 @@ pub enum Verdict {
     Matched {
         /// What in the incident met which condition.
         because: String,
-        /// The channels that it names, each once; none: recorded only.
+        /// The channels that hear of it, each once; none: recorded only.
         channels: Vec<String>,
+        /// The time interval because of which they hear nothing, as [`Route::muted_by`](super::Route::muted_by) has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        muted_by: Option<String>,
         /// Whether later routes are asked too.
         goes_on: bool,
     },
@@ -48,9 +53,9 @@ pub enum Verdict {
 }
 
 impl Routing {
-    /// Every route in order, then the preset, with its answer.
+    /// Every route in order, then the preset, with its answer at a moment.
     #[must_use]
-    pub fn explain(&self, incident: &Incident) -> Vec<Step> {
+    pub fn explain(&self, incident: &Incident, now: Timestamp) -> Vec<Step> {
         let reading = Reading::of(incident);
         let mut taken_by: Option<&str> = None;
         let mut steps = Vec::with_capacity(self.routes.len() + 1);
@@ -63,8 +68,8 @@ impl Routing {
                 if !route.goes_on {
                     taken_by = Some(&route.name);
                 }
-                let because = route.because(&reading);
-                Verdict::Matched { because, channels: self.known(&route.to), goes_on: route.goes_on }
+                let RouteTaken { because, channels, muted_by, .. } = self.taken(route, &reading, now);
+                Verdict::Matched { because, channels, muted_by, goes_on: route.goes_on }
             };
             steps.push(Step { route: route.name.clone(), verdict });
         }
@@ -79,7 +84,8 @@ impl Routing {
     fn ask_preset(&self, incident: &Incident) -> Verdict {
         match self.preset.ask(incident, &self.channels) {
             preset::Answer::Send(taken) => {
-                Verdict::Matched { because: taken.because, channels: taken.channels, goes_on: false }
+                let RouteTaken { because, channels, muted_by, .. } = taken;
+                Verdict::Matched { because, channels, muted_by, goes_on: false }
             }
             preset::Answer::Nothing(because) => Verdict::Nothing { because },
             preset::Answer::NotAsked => Verdict::Nothing { because: "there is no preset".to_owned() },

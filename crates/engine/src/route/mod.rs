@@ -3,17 +3,22 @@
 
 mod explain;
 mod finding;
+mod mute;
 mod preset;
 #[cfg(test)]
 mod tests;
 
+use crate::calendar::TimeInterval;
 use crate::matcher::{Matcher, Reading};
-use balefire_model::Incident;
 use balefire_model::record::RouteTaken;
+use balefire_model::{Incident, Severity};
+use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use explain::{Step, Verdict};
 pub use finding::{Finding, FindingCode};
+pub use mute::told_muted;
 pub use preset::Preset;
 
 /// One of the user's routes.
@@ -29,15 +34,44 @@ pub struct Route {
     pub goes_on: bool,
     /// Who hears of it if nobody acknowledges it in time, in order.
     pub escalate: Vec<Escalate>,
+    /// It sends only within one of these; none at all: always.
+    pub active: Vec<Arc<TimeInterval>>,
+    /// It sends nothing within any of these.
+    pub mute: Vec<Arc<TimeInterval>>,
 }
 
 /// A step of an escalation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Escalate {
-    /// How long after the incident was routed.
+    /// How long after the incident was routed; with `response_time`, how long after that.
     pub after: Duration,
+    /// Whether the time that people have depends on the severity; see [`response_time`].
+    pub response_time: bool,
     /// The channels.
     pub to: Vec<String>,
+}
+
+/// The time in which somebody should have taken an incident: critical at once, high 15 minutes, medium an hour, low a day,
+/// info never. The times of the BT-08 plan.
+#[must_use]
+pub fn response_time(severity: Severity) -> Option<Duration> {
+    const MINUTE: u64 = 60;
+    let seconds = match severity {
+        Severity::Critical => 0,
+        Severity::High => 15 * MINUTE,
+        Severity::Medium => 60 * MINUTE,
+        Severity::Low => 24 * 60 * MINUTE,
+        Severity::Info => return None,
+    };
+    Some(Duration::from_secs(seconds))
+}
+
+impl Escalate {
+    /// The step with its time for an incident of this severity; `None` where there is none.
+    fn for_severity(&self, severity: Severity) -> Option<Escalate> {
+        let given = if self.response_time { response_time(severity)? } else { Duration::ZERO };
+        Some(Escalate { after: given.saturating_add(self.after), response_time: false, to: self.to.clone() })
+    }
 }
 
 /// All that routing knows.
@@ -65,9 +99,10 @@ pub struct Decision {
 }
 
 impl Routing {
-    /// Decides for one incident. Names in `to` that are no channel are left out.
+    /// Decides for one incident. Names in `to` that are no channel are left out. A route that is muted at this moment
+    /// takes the incident as it would at any other, but sends nothing and starts no escalation.
     #[must_use]
-    pub fn decide(&self, incident: &Incident) -> Decision {
+    pub fn decide(&self, incident: &Incident, now: Timestamp) -> Decision {
         let reading = Reading::of(incident);
         let mut decision = Decision::default();
         let mut nothing_sent = Vec::new();
@@ -76,15 +111,13 @@ impl Routing {
             if !route.takes(&reading) {
                 continue;
             }
-            let taken = RouteTaken {
-                route: route.name.clone(),
-                because: route.because(&reading),
-                channels: self.known(&route.to),
-                muted_by: None,
-            };
-            decision.escalations.extend(route.escalate.iter().map(|step| (route.name.clone(), step.clone())));
+            let taken = self.taken(route, &reading, now);
+            if taken.muted_by.is_none() {
+                let steps = route.escalate.iter().filter_map(|step| step.for_severity(incident.severity));
+                decision.escalations.extend(steps.map(|step| (route.name.clone(), step)));
+            }
             if taken.channels.is_empty() {
-                nothing_sent.push(route.nothing_sent());
+                nothing_sent.push(route.nothing_sent(&taken));
             }
             decision.take(taken);
             if !route.goes_on {
@@ -107,6 +140,13 @@ impl Routing {
             decision.history_only = Some(nothing_sent.join("; "));
         }
         decision
+    }
+
+    /// What a route that takes the incident does with it.
+    fn taken<'a>(&self, route: &'a Route, reading: &Reading<'a>, now: Timestamp) -> RouteTaken {
+        let muted_by = route.muted_by(now);
+        let channels = if muted_by.is_some() { Vec::new() } else { self.known(&route.to) };
+        RouteTaken { route: route.name.clone(), because: route.because(reading), channels, muted_by }
     }
 
     fn known(&self, names: &[String]) -> Vec<String> {
@@ -144,8 +184,10 @@ impl Route {
         self.matchers.iter().map(|matcher| matcher.because(reading)).collect::<Vec<_>>().join(", ")
     }
 
-    fn nothing_sent(&self) -> String {
-        if self.to.is_empty() {
+    fn nothing_sent(&self, taken: &RouteTaken) -> String {
+        if let Some(muted_by) = &taken.muted_by {
+            format!("route `{}` is {}", self.name, told_muted(muted_by))
+        } else if self.to.is_empty() {
             format!("route `{}` names no channel", self.name)
         } else {
             format!("route `{}` names {}, but no such channel is configured", self.name, self.to.join(", "))

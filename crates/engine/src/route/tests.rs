@@ -1,6 +1,7 @@
 //! The laws of routing.
 
 use super::*;
+use crate::calendar::{Interval, TimeRange};
 use balefire_model::Severity;
 use proptest::prelude::*;
 
@@ -24,11 +25,23 @@ fn routing(preset: Preset, kinds: &[&str], routes: Vec<Route>) -> Routing {
     Routing { routes, preset, channels }
 }
 
+/// The moment at which the tests ask.
+fn noon() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+/// Every day between these, UTC.
+fn interval(name: &str, start: &str, end: &str) -> Arc<TimeInterval> {
+    let mut interval = Interval::always(jiff::tz::TimeZone::UTC);
+    interval.times.push(TimeRange::parse(start, end).unwrap());
+    Arc::new(TimeInterval { name: name.to_owned(), intervals: vec![interval] })
+}
+
 const KINDS: &[&str] = &["console", "syslog", "webhook", "email"];
 
 #[track_caller]
 fn check(routing: &Routing, incident: &Incident, channels: &[&str], why: &[&str]) {
-    let decision = routing.decide(incident);
+    let decision = routing.decide(incident, noon());
     assert_eq!(decision.channels, channels);
     let because = decision.routes.iter().filter(|taken| !taken.channels.is_empty()).map(|taken| taken.because.as_str());
     let because: Vec<_> = because.chain(decision.history_only.as_deref()).collect();
@@ -95,19 +108,56 @@ fn the_first_match_wins_unless_it_goes_on() {
 }
 
 #[test]
+fn a_muted_route_takes_the_incident_and_sends_nothing() {
+    let step = Escalate { after: Duration::from_secs(900), to: vec!["my-email".to_owned()], ..Escalate::default() };
+    let muted = |mute: &[Arc<TimeInterval>], active: &[Arc<TimeInterval>], goes_on| {
+        let route = route("web", &[], &["my-webhook"], goes_on);
+        let (mute, active) = (mute.to_vec(), active.to_vec());
+        let route = Route { mute, active, escalate: vec![step.clone()], ..route };
+        let decision = routing(Preset::Plan, KINDS, vec![route]).decide(&incident(Severity::High, false), noon());
+        // Nothing sent starts no escalation, and the other way round.
+        assert_eq!(decision.routes[0].channels.is_empty(), decision.escalations.is_empty());
+        decision
+    };
+    let (noon, night) = (interval("noon", "12:00", "12:01"), interval("night", "00:00", "06:00"));
+    let evening = interval("evening", "18:00", "24:00");
+    let is_sent = |mute: &[Arc<TimeInterval>], active: &[Arc<TimeInterval>]| {
+        let decision = muted(mute, active, false);
+        let why = (decision.routes[0].muted_by.clone(), decision.history_only);
+        if decision.channels == ["my-webhook"] { Ok(why) } else { Err(why) }
+    };
+    let some = |muted_by: &str, why: &str| Err((Some(muted_by.to_owned()), Some(why.to_owned())));
+    assert_eq!(is_sent(&[], &[]), Ok((None, None)));
+    assert_eq!(is_sent(&[night.clone(), evening.clone()], &[night.clone(), noon.clone()]), Ok((None, None)));
+    let by_noon = some("noon", "route `web` is muted by time interval noon");
+    assert_eq!(is_sent(&[night.clone(), noon.clone()], &[]), by_noon);
+    assert_eq!(is_sent(&[noon.clone()], &[noon.clone()]), by_noon);
+    let outside = "route `web` is muted outside time interval night, evening";
+    assert_eq!(is_sent(&[], &[night, evening]), some("outside night, evening", outside));
+
+    // Whether later routes are asked does not depend on it.
+    let preset = muted(std::slice::from_ref(&noon), &[], true);
+    assert_eq!(preset.channels, ["my-email", "my-syslog"]);
+    assert_eq!((preset.routes.len(), preset.history_only), (2, None));
+}
+
+#[test]
 fn an_explanation_tells_each_route_s_answer() {
     let routes = vec![
         route("db", &["severity >= low", "host = db"], &["my-email"], false),
         route("web", &[], &["my-webhook"], false),
         route("late", &[], &["my-webhook"], false),
     ];
-    let steps = routing(Preset::Plan, KINDS, routes).explain(&incident(Severity::High, false));
+    let steps = routing(Preset::Plan, KINDS, routes).explain(&incident(Severity::High, false), noon());
     let names: Vec<_> = steps.iter().map(|step| step.route.as_str()).collect();
     assert_eq!(names, ["db", "web", "late", "plan"]);
     let found = "host is \"web-1\"".to_owned();
     assert_eq!(steps[0].verdict, Verdict::Missed { condition: "host = db".into(), found });
     let because = "the route has no conditions".into();
-    assert_eq!(steps[1].verdict, Verdict::Matched { because, channels: vec!["my-webhook".into()], goes_on: false });
+    assert_eq!(
+        steps[1].verdict,
+        Verdict::Matched { because, channels: vec!["my-webhook".into()], muted_by: None, goes_on: false }
+    );
     assert_eq!(steps[2].verdict, Verdict::NotAsked { taken_by: "web".into() });
     assert_eq!(steps[3].verdict, Verdict::NotAsked { taken_by: "web".into() });
 }
@@ -157,11 +207,15 @@ fn any_routing() -> impl Strategy<Value = Routing> {
         prop::sample::select(vec!["severity >= high", "severity < high", "severity > low", "host = web-1", "host = x"]);
     let matchers = prop::collection::vec(condition, 0..3);
     let to = prop::collection::vec(prop::sample::select(vec!["my-email", "my-console", "my-webhook", "gone"]), 0..3);
-    let routes = prop::collection::vec((matchers, to, any::<bool>()), 0..5);
+    let routes = prop::collection::vec((matchers, to, any::<bool>(), 0usize..4), 0..5);
     let preset = prop::sample::select(vec![Preset::Plan, Preset::Shipped, Preset::Custom]);
     let kinds = prop::sample::subsequence(KINDS.to_vec(), 0..=4);
     (routes, preset, kinds).prop_map(|(routes, preset, kinds)| {
-        let named = routes.iter().enumerate().map(|(at, (matchers, to, on))| route(&at.to_string(), matchers, to, *on));
+        let named = routes.iter().enumerate().map(|(at, (matchers, to, on, hours))| {
+            let route = route(&at.to_string(), matchers, to, *on);
+            let hours = |of: &[usize]| of.contains(hours).then(|| interval("hours", "12:00", "13:00"));
+            Route { mute: hours(&[1]).into_iter().collect(), active: hours(&[2]).into_iter().collect(), ..route }
+        });
         routing(preset, &kinds, named.collect())
     })
 }
@@ -171,7 +225,7 @@ proptest! {
     fn a_decision_names_each_channel_once_or_says_why_there_is_none(
         routing in any_routing(), at in 0usize..5, cui: bool,
     ) {
-        let decision = routing.decide(&incident(Severity::ALL[at], cui));
+        let decision = routing.decide(&incident(Severity::ALL[at], cui), noon());
         prop_assert_eq!(decision.channels.is_empty(), decision.history_only.as_ref().is_some_and(|why| !why.is_empty()));
         for (index, channel) in decision.channels.iter().enumerate() {
             prop_assert!(!decision.channels[..index].contains(channel));
@@ -182,22 +236,24 @@ proptest! {
     #[test]
     fn an_explanation_and_a_decision_never_differ(routing in any_routing(), at in 0usize..5, cui: bool) {
         let incident = incident(Severity::ALL[at], cui);
-        let explained: Vec<_> = routing.explain(&incident).into_iter().filter_map(|step| match step.verdict {
-            Verdict::Matched { because, channels, .. } => Some(RouteTaken { route: step.route, because, channels, muted_by: None }),
+        let explained: Vec<_> = routing.explain(&incident, noon()).into_iter().filter_map(|step| match step.verdict {
+            Verdict::Matched { because, channels, muted_by, .. } => {
+                Some(RouteTaken { route: step.route, because, channels, muted_by })
+            }
             _ => None,
         }).collect();
-        prop_assert_eq!(explained, routing.decide(&incident).routes);
+        prop_assert_eq!(explained, routing.decide(&incident, noon()).routes);
     }
 
     #[test]
     fn a_route_without_conditions_always_matches(at in 0usize..5, cui: bool) {
         let routing = routing(Preset::Plan, KINDS, vec![route("all", &[], &["my-webhook"], false)]);
-        prop_assert_eq!(routing.decide(&incident(Severity::ALL[at], cui)).channels, ["my-webhook"]);
+        prop_assert_eq!(routing.decide(&incident(Severity::ALL[at], cui), noon()).channels, ["my-webhook"]);
     }
 
     #[test]
     fn what_is_found_to_do_nothing_does_nothing(routing in any_routing(), at in 0usize..5, cui: bool) {
-        let decision = routing.decide(&incident(Severity::ALL[at], cui));
+        let decision = routing.decide(&incident(Severity::ALL[at], cui), noon());
         for finding in routing.findings() {
             let is_it = |name: &String| *name == finding.subject;
             match finding.code {
@@ -210,4 +266,16 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_step_after_the_response_time_waits_as_long_as_the_severity_allows() {
+    let step = Escalate { after: Duration::from_secs(60), response_time: true, to: vec!["my-email".to_owned()] };
+    let route = Route { escalate: vec![step], ..route("all", &[], &["my-email"], false) };
+    let routing = routing(Preset::Custom, KINDS, vec![route]);
+    let waits = Severity::ALL.map(|severity| {
+        let decision = routing.decide(&incident(severity, false), Timestamp::UNIX_EPOCH);
+        decision.escalations.first().map(|(_, step)| step.after.as_secs())
+    });
+    assert_eq!(waits, [Some(60), Some(960), Some(3660), Some(86_460), None]);
 }

@@ -1,0 +1,231 @@
+//! The parts of an interval, from their text to whether they hold. Knows the syntax of ranges and the lengths of months;
+//! no time zone and no moment.
+
+use balefire_model::text;
+use jiff::civil::{Date, Weekday};
+
+/// As much of a wrong text as an error shows.
+const SHOWN_BYTES_MAX: usize = 80;
+
+const TIMES: &str = "HH:MM from 00:00 to 24:00, two digits each, such as 09:00";
+const TIMES_IN_ORDER: &str =
+    "an end after the start; hours over midnight are two ranges, such as 22:00 to 24:00 and 00:00 to 06:00";
+const WEEKDAYS: &str = "a weekday from sunday to saturday, or a range such as monday:friday";
+const WEEKDAYS_IN_ORDER: &str = "an end after the start, weeks begin on sunday; what goes over saturday is two ranges, such as friday:saturday and \
+     sunday:monday";
+const DAYS: &str = "a day of the month from 1 to 31, or from the end, -1 to -31, or a range such as 1:7 or -3:-1";
+const DAYS_IN_ORDER: &str =
+    "an end that some month has after the start, such as 1:7, -3:-1 or 25:-1; a negative start needs a negative end";
+const MONTHS: &str = "a month as its name or as 1 to 12, or a range such as january:march or 1:3";
+const MONTHS_IN_ORDER: &str = "an end that is not before the start; what goes over december is two ranges, such as \
+                               november:december and january:february";
+const YEARS: &str = "a year from 1 to 9999, or a range such as 2026:2027";
+const YEARS_IN_ORDER: &str = "an end that is not before the start, such as 2026:2027";
+
+/// The longest month has so many days: a range that is backwards even in it is so in every month.
+const MONTH_DAYS_MAX: i16 = 31;
+
+/// From sunday, so that a name's place is the weekday's number.
+const WEEKDAY_NAMES: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+
+const MONTH_NAMES: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Why a text is no range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; allowed: {allowed}")]
+pub struct CalendarError {
+    /// What was found, such as `found "mondy"` or `"friday:monday" ends before it begins`.
+    pub what: String,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+impl CalendarError {
+    fn malformed(found: &str, allowed: &'static str) -> CalendarError {
+        CalendarError { what: format!("found {:?}", text::cut(found, SHOWN_BYTES_MAX)), allowed }
+    }
+
+    fn backwards(found: &str, allowed: &'static str) -> CalendarError {
+        let what = format!("{:?} ends before it begins", text::cut(found, SHOWN_BYTES_MAX));
+        CalendarError { what, allowed }
+    }
+}
+
+/// Times of day on the clock of the interval's zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Minutes from midnight, up to 1440.
+    start: i16,
+    /// Not in the range itself.
+    end: i16,
+}
+
+impl TimeRange {
+    /// From a start to an end, `HH:MM` both; the minute of the end is not in it. 24:00 is the end of the day.
+    ///
+    /// # Errors
+    /// Where one is no time of day, or the end is not after the start.
+    pub fn parse(start: &str, end: &str) -> Result<TimeRange, CalendarError> {
+        let range = TimeRange { start: time_of_day(start)?, end: time_of_day(end)? };
+        if range.start >= range.end {
+            return Err(CalendarError::backwards(&format!("{start} to {end}"), TIMES_IN_ORDER));
+        }
+        Ok(range)
+    }
+
+    pub(super) fn contains(self, hour: i8, minute: i8) -> bool {
+        (self.start..self.end).contains(&(i16::from(hour) * 60 + i16::from(minute)))
+    }
+}
+
+/// Minutes from midnight.
+fn time_of_day(text: &str) -> Result<i16, CalendarError> {
+    let malformed = || CalendarError::malformed(text, TIMES);
+    let &[a, b, b':', c, d] = text.as_bytes() else { return Err(malformed()) };
+    let digits = |tens: u8, ones: u8| {
+        let both = tens.is_ascii_digit() && ones.is_ascii_digit();
+        both.then(|| i16::from(tens - b'0') * 10 + i16::from(ones - b'0'))
+    };
+    match (digits(a, b), digits(c, d)) {
+        (Some(hour @ 0..24), Some(minute @ 0..60)) => Ok(hour * 60 + minute),
+        (Some(24), Some(0)) => Ok(24 * 60),
+        _ => Err(malformed()),
+    }
+}
+
+/// First and last, both in the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    first: i16,
+    last: i16,
+}
+
+impl Span {
+    /// `FIRST:LAST`, or one member alone. Case does not count.
+    fn parse(text: &str, allowed: &'static str, member: impl Fn(&str) -> Option<i16>) -> Result<Span, CalendarError> {
+        let lower = text.to_ascii_lowercase();
+        let (first, last) = lower.split_once(':').unwrap_or((&lower, &lower));
+        match (member(first), member(last)) {
+            (Some(first), Some(last)) => Ok(Span { first, last }),
+            _ => Err(CalendarError::malformed(text, allowed)),
+        }
+    }
+
+    fn in_order(self, text: &str, allowed: &'static str) -> Result<Span, CalendarError> {
+        if self.first > self.last { Err(CalendarError::backwards(text, allowed)) } else { Ok(self) }
+    }
+
+    fn contains(self, member: i16) -> bool {
+        (self.first..=self.last).contains(&member)
+    }
+}
+
+/// Days of the week, as `monday:friday` or `saturday`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeekdayRange(Span);
+
+impl WeekdayRange {
+    /// Weekdays by their English names; weeks begin on sunday.
+    ///
+    /// # Errors
+    /// Where a name is no weekday, or the last comes before the first.
+    pub fn parse(text: &str) -> Result<WeekdayRange, CalendarError> {
+        let span = Span::parse(text, WEEKDAYS, |name| place_of(&WEEKDAY_NAMES, name))?;
+        span.in_order(text, WEEKDAYS_IN_ORDER).map(WeekdayRange)
+    }
+
+    pub(super) fn contains(self, day: Weekday) -> bool {
+        self.0.contains(i16::from(day.to_sunday_zero_offset()))
+    }
+}
+
+/// Days of the month, as `1:5`, `15` or, from the end, `-3:-1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayRange(Span);
+
+impl DayRange {
+    /// Days from 1 to 31, or from the end from -1 to -31.
+    ///
+    /// # Errors
+    /// Where one is no such day, the last comes before the first in every month, or a positive day follows a negative
+    /// one: that would be backwards in some months only.
+    pub fn parse(text: &str) -> Result<DayRange, CalendarError> {
+        let span = Span::parse(text, DAYS, |day| {
+            day.parse().ok().filter(|day: &i16| (1..=31).contains(day) || (-31..=-1).contains(day))
+        })?;
+        let turns = span.first < 0 && span.last > 0;
+        if turns || day_of(span.first, MONTH_DAYS_MAX) > day_of(span.last, MONTH_DAYS_MAX) {
+            return Err(CalendarError::backwards(text, DAYS_IN_ORDER));
+        }
+        Ok(DayRange(span))
+    }
+
+    /// Days that a month does not have are left out: `29:31` is empty in a February of 28 days, and `-31:-1` all of it.
+    pub(super) fn contains(self, date: Date) -> bool {
+        let days = i16::from(date.days_in_month());
+        let span = Span { first: day_of(self.0.first, days), last: day_of(self.0.last, days) };
+        span.contains(i16::from(date.day()))
+    }
+}
+
+/// A day that may be counted from the end, counted from the start; at most 0 where the month is too short for it.
+fn day_of(day: i16, month_days: i16) -> i16 {
+    if day < 0 { month_days + day + 1 } else { day }
+}
+
+/// Months, as `january:march`, `5` or `november:12`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MonthRange(Span);
+
+impl MonthRange {
+    /// Months by their English names or as 1 to 12.
+    ///
+    /// # Errors
+    /// Where one is no month, or the last comes before the first.
+    pub fn parse(text: &str) -> Result<MonthRange, CalendarError> {
+        let number = |text: &str| text.parse().ok().filter(|month: &i16| (1..=12).contains(month));
+        let named = |name: &str| place_of(&MONTH_NAMES, name).map(|place| place + 1);
+        let span = Span::parse(text, MONTHS, |month| named(month).or_else(|| number(month)))?;
+        span.in_order(text, MONTHS_IN_ORDER).map(MonthRange)
+    }
+
+    pub(super) fn contains(self, month: i8) -> bool {
+        self.0.contains(i16::from(month))
+    }
+}
+
+/// Years, as `2026:2027` or `2026`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct YearRange(Span);
+
+impl YearRange {
+    /// Years from 1 to 9999.
+    ///
+    /// # Errors
+    /// Where one is no such year, or the last comes before the first.
+    pub fn parse(text: &str) -> Result<YearRange, CalendarError> {
+        let year = |text: &str| text.parse().ok().filter(|year: &i16| (1..=9999).contains(year));
+        Span::parse(text, YEARS, year)?.in_order(text, YEARS_IN_ORDER).map(YearRange)
+    }
+
+    pub(super) fn contains(self, year: i16) -> bool {
+        self.0.contains(year)
+    }
+}
+
+fn place_of(names: &[&str], name: &str) -> Option<i16> {
+    names.iter().position(|known| *known == name).and_then(|place| i16::try_from(place).ok())
+}
