@@ -104,6 +104,10 @@ impl DeadLetters {
         self.counts.get(channel).copied().unwrap_or(0)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.letters.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(DeliveryId, DeadLetter)> {
         self.letters.values()
     }

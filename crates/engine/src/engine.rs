@@ -141,9 +141,13 @@ pub struct Job {
     pub attempt: u32,
 }
 
-/// A snapshot is due after this many records, and four more for each delivery that would go into it: so it costs little
-/// beside what it saves.
+/// A snapshot is due after this many records, and four more for each delivery and each incident that would go into it:
+/// so it costs little beside what it saves.
 const SNAPSHOT_RECORDS: u64 = 50_000;
+
+/// The largest snapshot: what a journal takes as one record. Where the memory is larger, a start reads on from the last
+/// snapshot that fitted, which takes longer and loses nothing.
+const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
 /// The engine: its settings and its memory.
 #[derive(Clone, Debug, Default)]
@@ -204,11 +208,23 @@ impl Engine {
         self.fall_back(now, &mut effects);
         self.gather(now, &mut effects);
         self.dispatch(now, &mut effects);
-        if self.state.since_snapshot >= SNAPSHOT_RECORDS + 4 * self.state.pending.len() as u64 {
-            let snapshot = self.state.snapshot();
-            self.record(now, Record::Snapshot(snapshot), &mut effects);
-        }
+        self.remember(now, &mut effects);
         effects
+    }
+
+    /// Takes a snapshot, if one is due and fits.
+    fn remember(&mut self, now: Timestamp, effects: &mut Effects) {
+        let held = self.state.pending.len() + self.state.open.len() + self.state.dead.len();
+        if self.state.since_snapshot < SNAPSHOT_RECORDS + 4 * held as u64 {
+            return;
+        }
+        let snapshot = self.state.snapshot();
+        if snapshot.get().len() <= SNAPSHOT_BYTES_MAX {
+            self.record(now, Record::Snapshot(snapshot), effects);
+        } else {
+            // Not tried again with every step: it takes time.
+            self.state.since_snapshot = 0;
+        }
     }
 
     /// Takes note of a record that stands in the journal, in replay.

@@ -55,6 +55,10 @@ impl Opens {
         self.incidents.get(&incident)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.incidents.len()
+    }
+
     /// The next step of an escalation.
     pub(crate) fn next_due(&self) -> Option<(Timestamp, IncidentId, u32)> {
         self.due.first().copied()
