@@ -205,7 +205,8 @@ impl State {
             Record::HealthChanged(changed) => self.health_changed(at, changed),
             Record::Redriven(redriven) => self.redriven(at, redriven.delivery),
             Record::Purged(purged) => self.dead.remove(purged.delivery),
-            Record::Accepted(_) | Record::Started(_) | Record::Stopped(_) => {}
+            Record::Started(_) => self.started(),
+            Record::Accepted(_) | Record::Stopped(_) => {}
         }
     }
 
@@ -216,6 +217,13 @@ impl State {
             let keep = configured.attempts_kept.get(name).map_or(0, |keep| *keep as usize);
             let channel = self.channel(name);
             self.queue(channel).keep = keep;
+        }
+    }
+
+    /// Whoever starts us may have mended what made a channel fail: it is tried at once.
+    fn started(&mut self) {
+        for queue in self.queues.iter_mut().filter(|queue| queue.failing.is_some()) {
+            queue.paused_until = None;
         }
     }
 

@@ -8,7 +8,11 @@ pub(super) const PATH: &str = "/api/v1/incidents";
 
 /// One object.
 pub(super) fn single(number: u64, body: &mut Vec<u8>) {
-    let severity = ["medium", "low", "high", "info"][(number % 4) as usize];
+    of_severity(["medium", "low", "high", "info"][(number % 4) as usize], number, body);
+}
+
+/// One object of a severity.
+pub(super) fn of_severity(severity: &str, number: u64, body: &mut Vec<u8>) {
     let (host, user, sent) = (number % 97, number % 1013, now_ns());
     write!(
         body,
@@ -30,10 +34,19 @@ pub(super) fn single(number: u64, body: &mut Vec<u8>) {
 
 /// An array of `count` objects.
 pub(super) fn batch(number: u64, count: u32, body: &mut Vec<u8>) {
+    array(number, count, body, single);
+}
+
+/// An array of `count` lows.
+pub(super) fn lows(number: u64, count: u32, body: &mut Vec<u8>) {
+    array(number, count, body, |number, body| of_severity("low", number, body));
+}
+
+fn array(number: u64, count: u32, body: &mut Vec<u8>, one: impl Fn(u64, &mut Vec<u8>)) {
     let mut separator = b'[';
     for index in 0..u64::from(count) {
         body.push(separator);
-        single(number * u64::from(count) + index, body);
+        one(number * u64::from(count) + index, body);
         separator = b',';
     }
     body.push(b']');

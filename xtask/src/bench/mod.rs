@@ -10,6 +10,7 @@ mod journal;
 mod latency;
 mod options;
 mod report;
+mod resilience;
 mod server;
 mod sink;
 mod standing;
@@ -35,6 +36,21 @@ const BENCHES: &[Bench] = &[
         run: journal::append,
     },
     Bench { name: "deliver-webhook", about: "from sent to delivered, one message each", run: deliver::webhook },
+    Bench {
+        name: "deliver-isolation",
+        about: "a channel's rate beside one that is dead and one that is slow",
+        run: resilience::isolation,
+    },
+    Bench {
+        name: "deliver-critical",
+        about: "a critical's way while lows are queued on the same channel",
+        run: resilience::critical,
+    },
+    Bench {
+        name: "deliver-backlog",
+        about: "deliveries that wait for a receiver: memory, restart",
+        run: resilience::backlog,
+    },
     Bench { name: "memory", about: "resident memory, idle, with incidents in the history", run: standing::memory },
     Bench { name: "start", about: "from start to ready, with records in the journal", run: standing::start },
 ];

@@ -9,7 +9,9 @@ pub(super) const HELP: &str = "  --seconds N        how long to send (default 10
   --batch N          incidents a request in accept-batch, and in deliver-webhook without --rate (default 100)
   --rate N           incidents a second offered in deliver-webhook; without it: as fast as they are accepted
   --incidents N      in the history, for memory (default 100000) and start (default 500000);
-                     sent, for deliver-webhook without --rate (default 200000);
+                     sent, for deliver-webhook without --rate (default 200000) and deliver-isolation
+                     (default 50000); queued, for deliver-critical (default 100000) and deliver-backlog
+                     (default 1000000);
                      records, for journal-append (default 1000000)
   --target ADDRESS   measure a server that runs already (accept-* only), instead of starting one
   --json             one JSON object a bench

@@ -35,6 +35,8 @@ pub(super) enum Channels {
     None,
     /// Everything goes to one webhook.
     Webhook(SocketAddr),
+    /// Everything goes to each of several webhooks.
+    Webhooks(Vec<SocketAddr>),
 }
 
 impl Site {
@@ -102,10 +104,20 @@ impl Site {
     fn yaml(&self, channels: &Channels) -> String {
         let data = self.directory.join("data");
         let mut yaml = format!("data: {}\nhttp: {{listen: \"{}\"}}\nrouting: custom\n", data.display(), self.address);
-        if let Channels::Webhook(sink) = channels {
-            yaml.push_str(&format!("channels: {{hook: {{webhook: {{url: \"http://{sink}/\"}}}}}}\n"));
-            yaml.push_str("routes: [{name: all, to: [hook]}]\n");
+        let sinks = match channels {
+            Channels::None => &[][..],
+            Channels::Webhook(sink) => std::slice::from_ref(sink),
+            Channels::Webhooks(sinks) => sinks,
+        };
+        if sinks.is_empty() {
+            return yaml;
         }
+        yaml.push_str("channels:\n");
+        for (number, sink) in sinks.iter().enumerate() {
+            yaml.push_str(&format!("  hook-{number}: {{webhook: {{url: \"http://{sink}/\"}}}}\n"));
+        }
+        let names: Vec<String> = (0..sinks.len()).map(|number| format!("hook-{number}")).collect();
+        yaml.push_str(&format!("routes: [{{name: all, to: [{}]}}]\n", names.join(", ")));
         yaml
     }
 }

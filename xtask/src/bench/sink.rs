@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -29,20 +29,39 @@ pub(super) fn now_ns() -> u64 {
 pub(super) struct Sink {
     address: SocketAddr,
     latencies: Arc<Latencies>,
+    criticals: Arc<Latencies>,
+}
+
+/// What a connection's thread knows.
+struct Book {
+    latencies: Arc<Latencies>,
+    criticals: Arc<Latencies>,
+    delay: Duration,
 }
 
 impl Sink {
     /// Listens on a free port of the loopback.
     pub(super) fn open() -> Result<Sink> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the loopback")?;
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Sink::open_at(free, Duration::ZERO)
+    }
+
+    /// Listens on a free port of the loopback; every answer takes this long.
+    pub(super) fn open_slow(delay: Duration) -> Result<Sink> {
+        Sink::open_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), delay)
+    }
+
+    /// Listens on this address; every answer takes this long.
+    pub(super) fn open_at(address: SocketAddr, delay: Duration) -> Result<Sink> {
+        let listener = TcpListener::bind(address).context("cannot listen on the loopback")?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let latencies = Arc::new(Latencies::new());
-        let recorder = Arc::clone(&latencies);
+        let (latencies, criticals) = (Arc::new(Latencies::new()), Arc::new(Latencies::new()));
+        let book = Book { latencies: Arc::clone(&latencies), criticals: Arc::clone(&criticals), delay };
         thread::Builder::new()
             .name("sink".to_owned())
-            .spawn(move || run(&listener, &recorder).unwrap_or_else(|error| eprintln!("sink: {error:#}")))
+            .spawn(move || run(&listener, &book).unwrap_or_else(|error| eprintln!("sink: {error:#}")))
             .context("cannot start the sink")?;
-        Ok(Sink { address, latencies })
+        Ok(Sink { address, latencies, criticals })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -52,6 +71,11 @@ impl Sink {
     /// From sent to received, of all that came.
     pub(super) fn latencies(&self) -> &Latencies {
         &self.latencies
+    }
+
+    /// The same, of those that are critical.
+    pub(super) fn criticals(&self) -> &Latencies {
+        &self.criticals
     }
 
     /// Waits until `count` have come; how many lack is an error after `patience` without a new one.
@@ -76,14 +100,23 @@ impl Sink {
 /// The key of the listener among the connections' file descriptors, which are never negative.
 const LISTENER: u64 = u64::MAX;
 
-fn run(listener: &TcpListener, latencies: &Latencies) -> Result<()> {
+fn run(listener: &TcpListener, book: &Book) -> Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("cannot make an epoll")?;
     epoll::add(&poll, listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
     let mut connections = HashMap::new();
+    // The answers to come, in the order of their times: all take equally long.
+    let mut owed: VecDeque<(Instant, u64)> = VecDeque::new();
     let mut events = Vec::with_capacity(256);
     loop {
         events.clear();
-        match epoll::wait(&poll, spare_capacity(&mut events), None) {
+        while owed.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+            let (_, key) = owed.pop_front().context("there is a front")?;
+            if let Some(connection) = connections.get_mut(&key) {
+                answer(connection)?;
+            }
+        }
+        let patience = owed.front().map(|(due, _)| timespec(due.saturating_duration_since(Instant::now())));
+        match epoll::wait(&poll, spare_capacity(&mut events), patience.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error).context("cannot wait for events"),
@@ -96,7 +129,7 @@ fn run(listener: &TcpListener, latencies: &Latencies) -> Result<()> {
                 epoll::add(&poll, &stream, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
                 connections.insert(key, Messages::new(stream));
             } else if let Some(connection) = connections.get_mut(&key)
-                && !serve(connection, latencies).unwrap_or_else(told)
+                && !serve(connection, book, |due| owed.push_back((due, key))).unwrap_or_else(told)
             {
                 connections.remove(&key);
             }
@@ -111,17 +144,35 @@ fn told(error: anyhow::Error) -> bool {
 
 /// Answers what has come; `false` where nothing more comes. Does not wait: there is something to read, and an answer
 /// fits into the socket's buffer.
-fn serve(connection: &mut Messages<TcpStream>, latencies: &Latencies) -> Result<bool> {
+fn serve(connection: &mut Messages<TcpStream>, book: &Book, mut owe: impl FnMut(Instant)) -> Result<bool> {
     if !connection.fill()? {
         return Ok(false);
     }
     while let Some(request) = connection.next_read()? {
         if let Some(sent) = sent_ns(request.body) {
-            latencies.record(Duration::from_nanos(now_ns().saturating_sub(sent)));
+            let took = Duration::from_nanos(now_ns().saturating_sub(sent));
+            book.latencies.record(took);
+            if find(request.body, b"\"severity\":\"critical\"").is_some() {
+                book.criticals.record(took);
+            }
         }
-        connection.source().write_all(ANSWER).context("cannot answer")?;
+        if book.delay.is_zero() {
+            answer(connection)?;
+        } else {
+            owe(Instant::now() + book.delay);
+        }
     }
     Ok(true)
+}
+
+fn answer(connection: &mut Messages<TcpStream>) -> Result<()> {
+    connection.source().write_all(ANSWER).context("cannot answer")
+}
+
+fn timespec(wait: Duration) -> rustix::event::Timespec {
+    // Rounded up to a millisecond: a wait that ends too early would only be repeated.
+    let wait = wait + Duration::from_millis(1);
+    rustix::event::Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() }
 }
 
 /// The number behind `"sent_ns":`. It stands near the end of our incidents, so it is searched for from there.

@@ -1,0 +1,150 @@
+//! What trouble costs those who have none: other channels beside a dead and a slow one, criticals behind a hundred thousand
+//! lows, and a server that a million deliveries wait for.
+
+use super::client::{Load, Until, drive};
+use super::incidents;
+use super::options::Options;
+use super::report::Report;
+use super::server::{Channels, Site};
+use super::sink::Sink;
+use anyhow::{Context, Result, ensure};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No message for this long means that no more will come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Incidents in a request that fills a queue.
+const BATCH: u32 = 100;
+
+/// The rate of a channel alone, and beside one that takes connections and never answers and one that takes a second for
+/// each answer.
+pub(super) fn isolation(options: &Options) -> Result<Report> {
+    let count = options.incidents.unwrap_or(50_000);
+    let alone = rate_of_first(count, &[])?;
+    let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the loopback")?;
+    let slow = Sink::open_slow(Duration::from_secs(1))?;
+    let others = [dead.local_addr().context("the listener has no address")?, slow.address()];
+    let beside = rate_of_first(count, &others)?;
+    Ok(Report::new()
+        .number("alone", alone, "messages/s")
+        .number("beside a dead and a slow one", beside, "messages/s")
+        .number("lost", (1.0 - beside / alone) * 100.0, "%")
+        .parameter("incidents", count)
+        .parameter("offered_per_s", offered(options)))
+}
+
+/// Offered to three channels in both runs, so that accepting and routing cost the same: alone, the others work.
+fn rate_of_first(count: u64, others: &[SocketAddr]) -> Result<f64> {
+    let sink = Sink::open()?;
+    let working = [Sink::open()?, Sink::open()?];
+    let mut sinks = vec![sink.address()];
+    match others {
+        [] => sinks.extend(working.iter().map(Sink::address)),
+        others => sinks.extend(others),
+    }
+    let site = Site::new(&Channels::Webhooks(sinks))?;
+    let server = site.start()?;
+    let begin = Instant::now();
+    fill(&site, count)?;
+    sink.wait_for(count, PATIENCE)?;
+    let rate = count as f64 / begin.elapsed().as_secs_f64();
+    server.kill()?;
+    Ok(rate)
+}
+
+fn offered(options: &Options) -> String {
+    options.rate.map_or("as many as are accepted".to_owned(), |rate| rate.to_string())
+}
+
+/// From sent to received, of criticals, while lows are queued on the same channel.
+pub(super) fn critical(options: &Options) -> Result<Report> {
+    const LOWS: u64 = 100_000;
+    const DELAY: Duration = Duration::from_millis(30);
+    let rate = options.rate.unwrap_or(50.0);
+    // Slow enough that the queue lasts longer than the criticals come.
+    let sink = Sink::open_slow(DELAY)?;
+    let site = Site::new(&Channels::Webhook(sink.address()))?;
+    let server = site.start()?;
+    let count = options.incidents.unwrap_or(LOWS);
+    fill(&site, count)?;
+    let answers = drive(&Load {
+        address: site.address(),
+        path: incidents::PATH,
+        connections: options.connections,
+        until: Until::Elapsed(options.duration),
+        rate: Some(rate),
+        body: &|number, body| incidents::of_severity("critical", number, body),
+    })?;
+    let still = count + answers.accepted - sink.latencies().count();
+    ensure!(
+        still > 0,
+        "the queue was empty before the last critical came: nothing was measured; take more --incidents"
+    );
+    let begin = Instant::now();
+    while sink.criticals().count() < answers.accepted && begin.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let arrived = sink.criticals().count();
+    server.kill()?;
+    ensure!(arrived >= answers.accepted, "{arrived} of {} criticals came", answers.accepted);
+    Ok(Report::new()
+        .latencies(sink.criticals())
+        .number("lows still queued at the end", still as f64, "")
+        .parameter("criticals", arrived)
+        .parameter("criticals_per_s", rate)
+        .parameter("lows", count)
+        .parameter("answer_ms", DELAY.as_millis()))
+}
+
+/// Memory with deliveries that wait for a receiver that is down, and the time from a start to the first of them.
+pub(super) fn backlog(options: &Options) -> Result<Report> {
+    let count = options.incidents.unwrap_or(1_000_000);
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    let address = free.local_addr().context("the listener has no address")?;
+    drop(free);
+    let site = Site::new(&Channels::Webhook(address))?;
+    let server = site.start()?;
+    fill(&site, count)?;
+    let loaded = server.resident_mb()?;
+    thread::sleep(Duration::from_secs(5));
+    let waiting = server.resident_mb()?;
+    server.stop()?;
+    let sink = Sink::open_at(address, Duration::ZERO)?;
+    let begin = Instant::now();
+    let server = site.start()?;
+    let ready = begin.elapsed();
+    // The channel was failing when we stopped: its next probe may be minutes away, which is not what is measured.
+    while sink.latencies().count() == 0 && begin.elapsed() < Duration::from_secs(400) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let first = begin.elapsed();
+    sink.wait_for(count, PATIENCE)?;
+    let drained = begin.elapsed();
+    let restarted = server.resident_mb()?;
+    server.stop()?;
+    Ok(Report::new()
+        .number("resident after the load", loaded, "MB")
+        .number("resident, waiting", waiting, "MB")
+        .number("resident after all were delivered", restarted, "MB")
+        .number("ready after the restart", ready.as_secs_f64(), "s")
+        .number("first delivery after the restart", first.as_secs_f64(), "s")
+        .number("delivered", count as f64 / drained.as_secs_f64(), "messages/s")
+        .number("delivered twice", (sink.latencies().count() - count) as f64, "messages")
+        .parameter("deliveries", count))
+}
+
+fn fill(site: &Site, count: u64) -> Result<()> {
+    let requests = count.div_ceil(u64::from(BATCH));
+    let answers = drive(&Load {
+        address: site.address(),
+        path: incidents::PATH,
+        connections: 4,
+        until: Until::Requests(requests),
+        rate: None,
+        body: &|number, body| incidents::lows(number, BATCH, body),
+    })?;
+    ensure!(answers.refused == 0, "{} of {requests} requests were refused", answers.refused);
+    Ok(())
+}
