@@ -15,6 +15,7 @@ pub(crate) fn event_type(reason: Reason) -> &'static str {
         Reason::Resolved => "incident.resolved",
         Reason::Escalated => "incident.escalated",
         Reason::Fallback => "incident.fallback",
+        Reason::Summary => "incident.summary",
         Reason::Test => "incident.test",
     }
 }
@@ -82,6 +83,7 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
             Reason::Resolved => "balefire.incident.resolved",
             Reason::Escalated => "balefire.incident.escalated",
             Reason::Fallback => "balefire.incident.fallback",
+            Reason::Summary => "balefire.incident.summary",
             Reason::Test => "balefire.incident.test",
         },
         time: incident.received_at,
@@ -117,15 +119,19 @@ struct Alert<'a> {
     labels: &'a BTreeMap<String, &'a str>,
     annotations: &'a BTreeMap<&'static str, String>,
     starts_at: Timestamp,
-    /// Go's zero time: not over yet.
-    ends_at: &'static str,
+    ends_at: Timestamp,
     #[serde(rename = "generatorURL")]
     generator_url: &'static str,
     fingerprint: &'a str,
 }
 
+/// Go's zero time, 0001-01-01T00:00:00Z.
+const NOT_OVER: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// The body that Alertmanager would send, for receivers that know that one. `alertname` is the rule.
 pub(crate) fn alertmanager(delivery: &Delivery<'_>, incident: &Incident) -> Vec<u8> {
+    let is_over = delivery.reason == Reason::Resolved;
+    let status = if is_over { "resolved" } else { "firing" };
     let mut labels: BTreeMap<String, &str> =
         incident.labels.iter().map(|(name, value)| (label_name(name), value.as_str())).collect();
     labels.insert("alertname".to_owned(), &incident.detected_by);
@@ -144,15 +150,22 @@ pub(crate) fn alertmanager(delivery: &Delivery<'_>, incident: &Incident) -> Vec<
     if !incident.notes.is_empty() {
         annotations.insert("notes", incident.notes.join("; "));
     }
+    if let Some(channel) = delivery.stands_in_for {
+        annotations.insert("stands_in_for", channel.to_owned());
+    }
+    let starts_at = incident.event_time.unwrap_or(incident.received_at);
+    // A receiver takes an alert as over where its end is set and past. When that was is not known here, and the time of
+    // the attempt would make of each repeat another message.
+    let ends_at = if is_over { starts_at.max(incident.received_at) } else { NOT_OVER };
     json(&AlertmanagerMessage {
         receiver: delivery.channel,
-        status: "firing",
+        status,
         alerts: [Alert {
-            status: "firing",
+            status,
             labels: &labels,
             annotations: &annotations,
-            starts_at: incident.event_time.unwrap_or(incident.received_at),
-            ends_at: "0001-01-01T00:00:00Z",
+            starts_at,
+            ends_at,
             generator_url: "",
             fingerprint: &incident.fingerprint.0,
         }],
@@ -287,6 +300,26 @@ mod tests {
                 }]
             })
         );
+    }
+
+    #[test]
+    fn an_alert_is_resolved_under_the_names_under_which_it_fired() {
+        let incident = fixture::incident();
+        let fired = fixture::delivery(&incident);
+        let over = Delivery { reason: Reason::Resolved, stands_in_for: Some("soc-mail"), ..fired };
+        let read = |delivery: &Delivery<'_>| -> Value {
+            serde_json::from_slice(&alertmanager(delivery, &incident)).expect("JSON")
+        };
+        let (fired, over) = (read(&fired), read(&over));
+        assert_eq!((&over["status"], &over["alerts"][0]["status"]), (&"resolved".into(), &"resolved".into()));
+        assert_eq!(over["alerts"][0]["endsAt"], "2026-11-02T03:04:05.678901Z");
+        assert_eq!(over["commonAnnotations"]["stands_in_for"], "soc-mail");
+        for name in ["groupKey", "groupLabels", "commonLabels", "receiver"] {
+            assert_eq!(over[name], fired[name], "{name}");
+        }
+        for name in ["fingerprint", "labels", "startsAt"] {
+            assert_eq!(over["alerts"][0][name], fired["alerts"][0][name], "{name}");
+        }
     }
 
     proptest! {

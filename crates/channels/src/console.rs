@@ -2,10 +2,12 @@
 //! there is a terminal, how wide it is and whether it takes colours is the transport's business.
 
 use crate::dialect::{self, Dialect};
+use crate::mark;
+use crate::template::{Form, Template, made};
 use crate::{Channel, Host, Kind, Limits, Panel, Reply, Request, Screen, Step, Transport, reply, shown};
 use anstyle::{AnsiColor, Color, Style};
 use balefire_model::settings::Reader;
-use balefire_model::{Delivery, Incident, Severity};
+use balefire_model::{Delivery, Incident, Reason, Severity};
 use std::time::Duration;
 
 /// The entry in the list of kinds.
@@ -16,17 +18,22 @@ pub(crate) const KIND: Kind =
 const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 const FIELD_BYTES_MAX: usize = 1024;
 const LABELS_MAX: usize = 32;
+const TEMPLATE_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Debug)]
 struct Console {
     dialect: Dialect,
+    template: Option<Template>,
 }
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let dialect = reader
         .one_of("dialect", "Which texts are shown: our own, or those of the BT-08 engine.", dialect::WORDS)
         .default_shown(Dialect::Native, "native");
-    Box::new(Console { dialect })
+    let doc = "What is shown as a template in Jinja syntax, one or several lines, instead of a dialect's; docs/templates.md has \
+               the names that it knows. The dialect's text is shown where it fails.";
+    let template = Template::read(reader, "template", doc, Form::Lines, TEMPLATE_BYTES_MAX);
+    Box::new(Console { dialect, template })
 }
 
 impl Channel for Console {
@@ -36,7 +43,7 @@ impl Channel for Console {
             message_bytes_max: 64 * 1024,
             attempt_timeout: Duration::from_secs(5),
             follows_up: false,
-            has_template: false,
+            has_template: self.template.is_some(),
         }
     }
 
@@ -46,29 +53,55 @@ impl Channel for Console {
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
         match replies.last() {
-            None => Step::Send(Request::Screen(screen(self.dialect, delivery.incident))),
+            None => Step::Send(Request::Screen(self.screen(delivery))),
             Some(answer) => Step::Done(reply::written(answer)),
         }
     }
 }
 
-fn screen(dialect: Dialect, incident: &Incident) -> Screen {
-    let plain = match dialect {
+impl Console {
+    fn screen(&self, delivery: &Delivery<'_>) -> Screen {
+        let Some(template) = &self.template else { return built_in(self.dialect, delivery, None) };
+        match made(delivery, || template.render_marked(delivery, TEMPLATE_BYTES_MAX)) {
+            Ok(text) => {
+                let rows = text.lines().map(|row| row.replace('\t', "    "));
+                let lines: Vec<String> = rows.filter(|row| !row.trim().is_empty()).collect();
+                panel(delivery, lines.join(" | "), lines)
+            }
+            Err(note) => built_in(self.dialect, delivery, Some(&note)),
+        }
+    }
+}
+
+fn panel(delivery: &Delivery<'_>, plain: String, lines: Vec<String>) -> Screen {
+    let title = "SECURITY ALERT".to_owned();
+    Screen { panel: Panel { title, lines, style: style(delivery) }, plain }
+}
+
+fn built_in(dialect: Dialect, delivery: &Delivery<'_>, note: Option<&str>) -> Screen {
+    let incident = delivery.incident;
+    let mark = mark::mark(delivery);
+    let line = match dialect {
         Dialect::Native | Dialect::Plan => plain_line(incident),
         Dialect::Shipped => dialect::shipped_console_line(incident, FIELD_BYTES_MAX),
     };
-    let lines = match dialect {
+    let plain = format!("{mark}{line}{}", note.map(|note| format!(" | note: {note}")).unwrap_or_default());
+    let mut lines = match dialect {
         Dialect::Native => native_lines(incident),
         Dialect::Plan => plan_lines(incident),
-        Dialect::Shipped => vec![plain.clone()],
+        Dialect::Shipped => return panel(delivery, plain.clone(), vec![plain]),
     };
-    let title = "SECURITY ALERT".to_owned();
-    Screen { panel: Panel { title, lines, style: style(incident.severity) }, plain }
+    lines[0].insert_str(0, &mark);
+    lines.splice(1..1, mark::sentences(delivery, note));
+    panel(delivery, plain, lines)
 }
 
-fn style(severity: Severity) -> Style {
+fn style(delivery: &Delivery<'_>) -> Style {
     let coloured = |color: AnsiColor| Style::new().fg_color(Some(Color::Ansi(color)));
-    match severity {
+    if delivery.reason == Reason::Resolved {
+        return coloured(AnsiColor::Green);
+    }
+    match delivery.incident.severity {
         Severity::Critical => coloured(AnsiColor::Red).bold(),
         Severity::High => coloured(AnsiColor::Red),
         Severity::Medium => coloured(AnsiColor::Yellow),
@@ -144,7 +177,11 @@ fn plain_line(incident: &Incident) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::incident;
+    use crate::fixture::{self, incident};
+
+    fn screen(dialect: Dialect, incident: &Incident) -> Screen {
+        built_in(dialect, &fixture::delivery(incident), None)
+    }
 
     #[test]
     fn the_native_panel_tells_everything_that_a_first_look_needs() {
@@ -191,5 +228,23 @@ mod tests {
             screen(Dialect::Shipped, &incident()).plain,
             "[ALERT] [CUI] [CRITICAL] Audit log stopped on web-1 (rule=audit_log_gap)"
         );
+    }
+
+    #[test]
+    fn what_is_over_is_green_and_says_so_and_a_stand_in_names_the_other_channel() {
+        let incident = incident();
+        let over = Delivery { reason: Reason::Resolved, ..fixture::delivery(&incident) };
+        let shown = built_in(Dialect::Native, &over, None);
+        assert_eq!(shown.panel.lines[..2], ["[RESOLVED] Audit log stopped on web-1", "This incident is over."]);
+        assert_eq!(shown.panel.style, Style::new().fg_color(Some(AnsiColor::Green.into())));
+        assert!(shown.plain.starts_with("[RESOLVED] SECURITY ALERT [CRITICAL] Audit log"), "{}", shown.plain);
+        let reason = Reason::Fallback;
+        let stand_in = Delivery { reason, stands_in_for: Some("soc-mail"), ..fixture::delivery(&incident) };
+        assert_eq!(
+            built_in(Dialect::Shipped, &stand_in, Some("n")).plain,
+            "[FOR soc-mail] [ALERT] [CUI] [CRITICAL] Audit log stopped on web-1 (rule=audit_log_gap) | note: n"
+        );
+        let lines = built_in(Dialect::Plan, &stand_in, Some("n")).panel.lines;
+        assert_eq!(lines[1..3], ["This message stands in for channel soc-mail, which is failing.", "Note: n"]);
     }
 }

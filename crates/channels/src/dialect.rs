@@ -81,16 +81,17 @@ pub(crate) fn mail_subject(dialect: Dialect, incident: &Incident) -> String {
     )
 }
 
-/// The body of a mail in one of the two dialects of BT-08, with line feeds.
-pub(crate) fn mail_body(dialect: Dialect, incident: &Incident) -> String {
+/// The body of a mail in one of the two dialects of BT-08, with line feeds, below sentences of our own where there are any.
+pub(crate) fn mail_body(dialect: Dialect, incident: &Incident, sentences: &[String]) -> String {
     let shipped = dialect == Dialect::Shipped;
     let notice = if shipped && is_internal_scan(incident) {
         "NOTICE: this incident was raised while an internal security scan was under way.\n\n"
     } else {
         ""
     };
+    let ours = if sentences.is_empty() { String::new() } else { sentences.join("\n") + "\n\n" };
     format!(
-        "{notice}Security Incident Detected\n{}\nTitle: {}\nSeverity: {}\n{}: {}\nNIST Controls: {}\n\
+        "{ours}{notice}Security Incident Detected\n{}\nTitle: {}\nSeverity: {}\n{}: {}\nNIST Controls: {}\n\
          CUI Involved: {}\n\nDescription:\n{}\n",
         "=".repeat(40),
         line(&incident.title, TITLE_BYTES_MAX),
@@ -168,8 +169,8 @@ mod tests {
         let plan = "Security Incident Detected\n========================================\n\
             Title: Audit log stopped on web-1\nSeverity: critical\nDetected by: audit_log_gap\n\
             NIST Controls: 3.3.4, 3.3.1\nCUI Involved: True\n\nDescription:\nNo audit event for 600 s.\nCheck auditd.\n";
-        assert_eq!(mail_body(Dialect::Plan, &incident()), plan);
-        assert_eq!(mail_body(Dialect::Shipped, &incident()), plan.replace("Detected by:", "Rule:"));
+        assert_eq!(mail_body(Dialect::Plan, &incident(), &[]), plan);
+        assert_eq!(mail_body(Dialect::Shipped, &incident(), &[]), plan.replace("Detected by:", "Rule:"));
     }
 
     #[test]

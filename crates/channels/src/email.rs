@@ -1,13 +1,14 @@
 //! The email kind: one mail for each incident, over SMTP. Its Message-ID is a function of the delivery, and mails about
-//! the same thing share a thread. What an incident says cannot add a header, a recipient or a piece of HTML.
+//! the same thing share a thread. What an incident or a template says cannot add a header, a recipient or a piece of HTML.
 
 mod address;
+mod content;
 mod html;
 mod message;
 
 use self::address::Mailbox;
+use self::content::Texts;
 use self::message::Message;
-use crate::dialect::{self, Dialect};
 use crate::{Channel, Host, Kind, Limits, Mail, Reply, Request, SmtpTls, SmtpTransport, Step, Transport, reply};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
@@ -35,7 +36,7 @@ struct Email {
     from: Mailbox,
     to: Vec<Mailbox>,
     cc: Vec<Mailbox>,
-    dialect: Dialect,
+    texts: Texts,
 }
 
 fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
@@ -50,10 +51,8 @@ fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
         let what = format!("{} recipients are too many for one mail", to.len() + cc.len());
         reader.reject("to", what, "at most 100; use a list address of the mail server");
     }
-    let dialect = reader
-        .one_of("dialect", "The texts: our own as text and HTML, or one of the two of BT-08.", dialect::WORDS)
-        .default_shown(Dialect::Native, "native");
-    Box::new(Email { transport, from, to, cc, dialect })
+    let texts = Texts::read(reader);
+    Box::new(Email { transport, from, to, cc, texts })
 }
 
 fn read_recipients(reader: &Reader<'_>, name: &'static str, doc: &'static str) -> Vec<Mailbox> {
@@ -147,7 +146,7 @@ impl Channel for Email {
             message_bytes_max: MESSAGE_BYTES_MAX,
             attempt_timeout,
             follows_up: true,
-            has_template: false,
+            has_template: self.texts.has_template(),
         }
     }
 
@@ -165,13 +164,13 @@ impl Channel for Email {
 
 impl Email {
     fn mail(&self, delivery: &Delivery<'_>) -> Mail {
-        let message = Message { from: &self.from, to: &self.to, cc: &self.cc, dialect: self.dialect };
+        let message = Message { from: &self.from, to: &self.to, cc: &self.cc };
         let mut to: Vec<String> = Vec::with_capacity(self.to.len() + self.cc.len());
         for mailbox in self.to.iter().chain(&self.cc) {
             if !to.contains(&mailbox.address) {
                 to.push(mailbox.address.clone());
             }
         }
-        Mail { from: self.from.address.clone(), to, message: message.write(delivery) }
+        Mail { from: self.from.address.clone(), to, message: message.write(delivery, self.texts.content(delivery)) }
     }
 }

@@ -1,5 +1,7 @@
-//! The file kind: one line of JSON for each delivery, for archives. The event stands in it whole, whatever its size.
+//! The file kind: one line for each delivery, for archives: JSON in which the event stands whole, whatever its size, or what
+//! a template makes.
 
+use crate::template::{Form, Template, made};
 use crate::{Channel, FileTransport, Host, Kind, Limits, Reply, Request, Step, Transport, body, reply};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
@@ -18,10 +20,13 @@ pub(crate) const KIND: Kind = Kind {
 const IN_FLIGHT: u32 = 64;
 const ROTATE_BYTES_MIN: u64 = 64 * 1024;
 const KEEP_DEFAULT: i64 = 5;
+/// A line of a template's; more than any event that we take holds.
+const LINE_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug)]
 struct File {
     transport: FileTransport,
+    template: Option<Template>,
 }
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
@@ -46,7 +51,9 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
         reader.reject("keep", "has a meaning only with `rotate`", "");
     }
     let keep = u32::try_from(keep).unwrap_or(u32::MAX);
-    Box::new(File { transport: FileTransport { path: PathBuf::from(path), rotate_bytes, keep } })
+    let doc = "The line as a template in Jinja syntax instead of JSON; docs/templates.md has the names that it knows.";
+    let template = Template::read(reader, "template", doc, Form::Line, LINE_BYTES_MAX);
+    Box::new(File { transport: FileTransport { path: PathBuf::from(path), rotate_bytes, keep }, template })
 }
 
 impl Channel for File {
@@ -56,7 +63,7 @@ impl Channel for File {
             message_bytes_max: usize::MAX,
             attempt_timeout: Duration::from_secs(30),
             follows_up: false,
-            has_template: false,
+            has_template: self.template.is_some(),
         }
     }
 
@@ -66,8 +73,21 @@ impl Channel for File {
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
         match replies.last() {
-            None => Step::Send(Request::Line(body::one_line_json(body::native(delivery, delivery.incident, None)))),
+            None => Step::Send(Request::Line(self.line(delivery))),
             Some(answer) => Step::Done(reply::written(answer)),
+        }
+    }
+}
+
+impl File {
+    fn line(&self, delivery: &Delivery<'_>) -> Vec<u8> {
+        let json = |note: Option<&str>| body::one_line_json(body::native(delivery, delivery.incident, note));
+        match &self.template {
+            None => json(None),
+            Some(template) => match made(delivery, || template.render_marked(delivery, LINE_BYTES_MAX)) {
+                Ok(line) => line.into_bytes(),
+                Err(note) => json(Some(&note)),
+            },
         }
     }
 }
@@ -84,7 +104,9 @@ mod tests {
         let pretty = serde_json::value::RawValue::from_string("{\n  \"a\": 1.10\n}".into()).expect("JSON");
         incident.events = vec![pretty];
         let transport = FileTransport { path: "a".into(), rotate_bytes: None, keep: 1 };
-        let Step::Send(Request::Line(line)) = (File { transport }).step(&fixture::delivery(&incident), &[]) else {
+        let Step::Send(Request::Line(line)) =
+            (File { transport, template: None }).step(&fixture::delivery(&incident), &[])
+        else {
             panic!("no line")
         };
         let line = String::from_utf8(line).expect("JSON is UTF-8");

@@ -18,6 +18,7 @@ mod file;
 mod fit;
 #[cfg(test)]
 mod fixture;
+mod mark;
 mod reply;
 mod shown;
 mod signature;

@@ -7,6 +7,8 @@ mod target;
 use self::message::{Format, Header};
 use crate::dialect::{plan_syslog_line, shipped_syslog_line};
 use crate::fit::fit;
+use crate::mark;
+use crate::template::{Form, Template, made};
 use crate::{Channel, Host, Kind, Limits, Reply, Request, Step, SyslogTarget, SyslogTransport, Transport, body, reply};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
@@ -42,6 +44,7 @@ struct Syslog {
     header: Header,
     text: Text,
     message_bytes_max: usize,
+    template: Option<Template>,
 }
 
 fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
@@ -68,6 +71,9 @@ fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
         .one_of("dialect", "The text of a message: one of the two lines of BT-08, or our JSON.", &texts)
         .default_shown(Text::Plan, "plan");
     let message_bytes_max = read_message_bytes_max(reader, &to, text);
+    let doc = "The text of a message as a template in Jinja syntax, instead of a dialect's; docs/templates.md has the names \
+               that it knows. The dialect's text goes out where it fails.";
+    let template = Template::read(reader, "template", doc, Form::Line, message_bytes_max);
     let timeout = reader
         .duration("timeout", "How long to wait for a connection or a write.")
         .default_shown(Duration::from_secs(10), "10s");
@@ -79,7 +85,7 @@ fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
         host: (!local || format == Format::Rfc5424).then(|| message::host(&host.name)),
         zone: host.zone.clone(),
     };
-    Box::new(Syslog { transport: SyslogTransport { to, timeout }, header, text, message_bytes_max })
+    Box::new(Syslog { transport: SyslogTransport { to, timeout }, header, text, message_bytes_max, template })
 }
 
 fn read_message_bytes_max(reader: &Reader<'_>, to: &SyslogTarget, text: Text) -> usize {
@@ -102,7 +108,7 @@ impl Channel for Syslog {
             message_bytes_max: self.message_bytes_max,
             attempt_timeout: self.transport.timeout,
             follows_up: false,
-            has_template: false,
+            has_template: self.template.is_some(),
         }
     }
 
@@ -120,21 +126,35 @@ impl Channel for Syslog {
 
 impl Syslog {
     fn message(&self, delivery: &Delivery<'_>) -> Vec<u8> {
-        let incident = delivery.incident;
         let mut message = self.header.write(delivery).into_bytes();
         let room = self.message_bytes_max.saturating_sub(message.len() + message::BOM.len());
-        let text = match self.text {
-            Text::Plan => plan_syslog_line(incident, room).into_bytes(),
-            Text::Shipped => shipped_syslog_line(incident, room).into_bytes(),
-            Text::Json => {
-                let render = |incident: &_| body::one_line_json(body::native(delivery, incident, None));
-                fit(incident, room, render, Vec::len)
-            }
+        let text = match &self.template {
+            None => self.built_in(delivery, room, None),
+            Some(template) => match made(delivery, || template.render_marked(delivery, room)) {
+                Ok(line) => line.into_bytes(),
+                Err(note) => self.built_in(delivery, room, Some(&note)),
+            },
         };
         if self.header.format == Format::Rfc5424 && !text.is_ascii() {
             message.extend_from_slice(message::BOM);
         }
         message.extend_from_slice(&text);
         message
+    }
+
+    /// The dialect's text. What BT-08 had no words for stands before and behind its line.
+    fn built_in(&self, delivery: &Delivery<'_>, room: usize, note: Option<&str>) -> Vec<u8> {
+        let line = match self.text {
+            Text::Plan => plan_syslog_line,
+            Text::Shipped => shipped_syslog_line,
+            Text::Json => {
+                let render = |incident: &_| body::one_line_json(body::native(delivery, incident, note));
+                return fit(delivery.incident, room, render, Vec::len);
+            }
+        };
+        let mark = mark::mark(delivery);
+        let note = note.map(|note| format!(" note=\"{}\"", note.replace('"', "'"))).unwrap_or_default();
+        let line = line(delivery.incident, room.saturating_sub(mark.len() + note.len()));
+        (mark + &line + &note).into_bytes()
     }
 }

@@ -6,7 +6,7 @@ use crate::destination::Destination;
 use crate::fit::fit;
 use crate::shown::line;
 use crate::signature::SigningKey;
-use crate::template::{Template, TemplateError};
+use crate::template::{Form, Template, made};
 use crate::{Channel, Host, HttpRequest, HttpTransport, Kind, Limits, Reply, Request, Step, Transport, reply};
 use balefire_model::settings::Reader;
 use balefire_model::text::{Secret, one_line};
@@ -189,7 +189,7 @@ fn compile(reader: &Reader<'_>, text: &str, content_type: String, body_bytes_max
     if !is_header_value(&content_type) || !content_type.contains('/') {
         reader.reject("content_type", "is no media type", "a media type such as application/json or text/plain");
     }
-    match Template::compile(text, &content_type, body_bytes_max) {
+    match Template::compile(text, Form::of_content_type(&content_type), body_bytes_max) {
         Ok(template) => Body::Template { template: Box::new(template), content_type },
         Err(refused) => {
             reader.reject("template", one_line(&refused.to_string()), "");
@@ -315,13 +315,9 @@ impl Webhook {
             ),
             Body::Alertmanager => (fitted(&|incident| body::alertmanager(delivery, incident)), "application/json"),
             Body::Template { template, content_type } => {
-                let limit = self.body_bytes_max;
-                let render = |incident: &Incident| template.render(delivery, incident, limit);
-                match fit(delivery.incident, limit, render, rendered_bytes) {
-                    Ok(rendered) => (rendered, content_type),
-                    Err(failed) => {
-                        let told = format!("the template failed: {failed}");
-                        let note = line(&told, 300).into_owned();
+                match made(delivery, || template.render(delivery, self.body_bytes_max)) {
+                    Ok(rendered) => (rendered.into_bytes(), content_type),
+                    Err(note) => {
                         (fitted(&|incident| body::native(delivery, incident, Some(&note))), "application/json")
                     }
                 }
@@ -349,14 +345,5 @@ impl Webhook {
 
     fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
-    }
-}
-
-/// The size of a rendering, for [`fit`]: one that was too long may succeed with less, one that failed otherwise will not.
-fn rendered_bytes(rendered: &Result<Vec<u8>, TemplateError>) -> usize {
-    match rendered {
-        Ok(bytes) => bytes.len(),
-        Err(TemplateError::Large(_)) => usize::MAX,
-        Err(_) => 0,
     }
 }

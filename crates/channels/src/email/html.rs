@@ -4,13 +4,15 @@
 use super::message::{description, facts, labels};
 use crate::dialect::TITLE_BYTES_MAX;
 use crate::shown::line;
-use balefire_model::{Incident, Severity};
+use balefire_model::{Delivery, Incident, Reason, Severity};
 use std::fmt::Write;
 
-/// The page.
-pub(super) fn page(incident: &Incident) -> String {
+/// The page; the sentences stand below the title.
+pub(super) fn page(delivery: &Delivery<'_>, sentences: &[String]) -> String {
+    let incident = delivery.incident;
     let title = escape(&line(&incident.title, TITLE_BYTES_MAX));
-    let (bar, ink) = colours(incident.severity);
+    let is_over = delivery.reason == Reason::Resolved;
+    let (bar, ink) = if is_over { OVER } else { colours(incident.severity) };
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -21,12 +23,19 @@ pub(super) fn page(incident: &Incident) -> String {
          <table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" style=\"max-width:640px;\
          margin:0 auto;border:1px solid #8a8a8a;border-radius:8px;border-collapse:separate;overflow:hidden\">\n\
          <tr><td style=\"background:{bar};color:{ink};padding:8px 20px;font-size:13px;font-weight:700;\
-         letter-spacing:.06em\">{}{}</td></tr>\n\
+         letter-spacing:.06em\">{}{}{}</td></tr>\n\
          <tr><td style=\"padding:20px 20px 4px\"><h1 style=\"margin:0;font-size:20px;line-height:1.3;\
          overflow-wrap:anywhere\">{title}</h1></td></tr>\n",
+        if is_over { "RESOLVED &middot; " } else { "" },
         incident.severity.as_upper_str(),
         if incident.cui_involved { " &middot; CUI INVOLVED" } else { "" },
     );
+    if !sentences.is_empty() {
+        let sentences: Vec<String> = sentences.iter().map(|sentence| escape(sentence)).collect();
+        write(&mut page, "<tr><td style=\"padding:8px 20px;font-weight:700;overflow-wrap:anywhere\">");
+        write(&mut page, &sentences.join("<br>\n"));
+        write(&mut page, "</td></tr>\n");
+    }
     let description = description(incident);
     if !description.is_empty() {
         write(&mut page, "<tr><td style=\"padding:8px 20px;white-space:pre-wrap;overflow-wrap:anywhere\">");
@@ -75,6 +84,9 @@ fn write(page: &mut String, text: &str) {
     page.push_str(text);
 }
 
+/// The bar of an incident that is over.
+const OVER: (&str, &str) = ("#1b6e3c", "#ffffff");
+
 /// The bar's colour and the text on it; each pair has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3).
 fn colours(severity: Severity) -> (&'static str, &'static str) {
     match severity {
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_what_the_text_shows() {
-        let page = page(&fixture::incident());
+        let page = page(&fixture::delivery(&fixture::incident()), &[]);
         for part in
             ["Audit log stopped on web-1", "CRITICAL &middot; CUI INVOLVED", "Check auditd.", "3.3.4, 3.3.1", "web-1"]
         {
@@ -126,7 +138,7 @@ mod tests {
                 incident.description = text.to_owned() + ".";
                 incident.detected_by = text.into();
                 incident.labels.insert("x".into(), text.into());
-                page(&incident).matches(['<', '>', '"', '\'']).count()
+                page(&fixture::delivery(&incident), std::slice::from_ref(&incident.title)).matches(['<', '>', '"', '\'']).count()
             };
             prop_assert_eq!(tags(&text), tags("harmless"));
         }

@@ -2,11 +2,11 @@
 //! and mail programs fold it into the first.
 
 use super::address::Mailbox;
-use super::html;
-use crate::dialect::{self, Dialect};
+use super::content::Content;
+use crate::dialect;
 use crate::shown::{line, paragraphs};
 use balefire_model::id::hex;
-use balefire_model::{Delivery, Incident, Severity};
+use balefire_model::{Delivery, DeliveryId, Incident, Reason, Severity};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mail_builder::MessageBuilder;
@@ -31,28 +31,27 @@ pub(super) struct Message<'a> {
     pub(super) from: &'a Mailbox,
     pub(super) to: &'a [Mailbox],
     pub(super) cc: &'a [Mailbox],
-    pub(super) dialect: Dialect,
 }
 
 impl Message<'_> {
     /// The bytes, with CR LF.
-    pub(super) fn write(&self, delivery: &Delivery<'_>) -> Vec<u8> {
+    pub(super) fn write(&self, delivery: &Delivery<'_>, content: Content) -> Vec<u8> {
         let incident = delivery.incident;
         let domain = self.from.domain();
-        let thread = format!("thread.{}@{domain}", hex(&Sha256::digest(incident.fingerprint.0.as_bytes())[..16]));
+        let (parent, references) = thread(delivery, domain);
         let mut message = MessageBuilder::new().from(address(self.from)).to(addresses(self.to));
         if !self.cc.is_empty() {
             message = message.cc(addresses(self.cc));
         }
         message = message
-            .header("Subject", header_text(&dialect::mail_subject(self.dialect, incident)))
+            .header("Subject", header_text(&content.subject))
             .date(incident.received_at.as_second())
             .message_id(format!("{}@{domain}", delivery.id))
-            .in_reply_to(MessageId::new(thread.clone()))
-            .references(MessageId::new(thread))
+            .in_reply_to(MessageId::new(parent))
+            .references(MessageId::new_list(references.into_iter()))
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .header("X-Auto-Response-Suppress", Raw::new("All"));
-        if incident.severity >= Severity::High {
+        if incident.severity >= Severity::High && delivery.reason != Reason::Resolved {
             message = message.header("Importance", Raw::new("high"));
         }
         message
@@ -60,23 +59,34 @@ impl Message<'_> {
             .header("X-Balefire-Delivery", Raw::new(delivery.id.to_string()))
             .header("X-Balefire-Severity", Raw::new(incident.severity.as_str()))
             .header("X-Balefire-Fingerprint", header_text(&field(&incident.fingerprint.0)))
-            .body(self.body(delivery))
+            .body(parts(delivery, content))
             .write_to_vec()
             .expect("a Vec takes everything")
     }
+}
 
-    fn body(&self, delivery: &Delivery<'_>) -> MimePart<'static> {
-        let incident = delivery.incident;
-        if self.dialect != Dialect::Native {
-            return MimePart::new("text/plain", dialect::mail_body(self.dialect, incident));
+/// What the mail answers, and its ancestors (RFC 5322, section 3.6.4). Mails about the same thing share an ancestor that
+/// nobody sent; what follows on an incident answers the mail that told of it on this channel.
+fn thread(delivery: &Delivery<'_>, domain: &str) -> (String, Vec<String>) {
+    let incident = delivery.incident;
+    let thread = format!("thread.{}@{domain}", hex(&Sha256::digest(incident.fingerprint.0.as_bytes())[..16]));
+    match delivery.reason {
+        Reason::Resolved | Reason::Escalated => {
+            let opened = DeliveryId::derive(incident.id, Reason::Opened.as_str(), delivery.channel);
+            let opened = format!("{opened}@{domain}");
+            (opened.clone(), vec![thread, opened])
         }
-        // `=_` cannot stand in quoted-printable or base64, and nobody knows a delivery's id before its incident is in.
-        let boundary = format!("=_{}", delivery.id.0.simple());
-        let parts =
-            vec![MimePart::new("text/plain", native_text(incident)), MimePart::new("text/html", html::page(incident))];
-        let kind = ContentType::new("multipart/alternative").attribute("boundary", boundary);
-        MimePart::new(kind, BodyPart::Multipart(parts))
+        Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Test => (thread.clone(), vec![thread]),
     }
+}
+
+fn parts(delivery: &Delivery<'_>, content: Content) -> MimePart<'static> {
+    let text = MimePart::new("text/plain", content.text);
+    let Some(page) = content.page else { return text };
+    // `=_` cannot stand in quoted-printable or base64, and nobody knows a delivery's id before its incident is in.
+    let boundary = format!("=_{}", delivery.id.0.simple());
+    let kind = ContentType::new("multipart/alternative").attribute("boundary", boundary);
+    MimePart::new(kind, BodyPart::Multipart(vec![text, MimePart::new("text/html", page)]))
 }
 
 fn address(mailbox: &Mailbox) -> Address<'_> {
@@ -152,12 +162,16 @@ pub(super) fn description(incident: &Incident) -> String {
     paragraphs(&incident.description, dialect::DESCRIPTION_BYTES_MAX).into_owned()
 }
 
-fn native_text(incident: &Incident) -> String {
+/// Our own text part; the sentences stand below the title.
+pub(super) fn native_text(incident: &Incident, sentences: &[String]) -> String {
     let mut text = format!("{}\n\n", line(&incident.title, dialect::TITLE_BYTES_MAX));
     let mut push = |row: String| {
         text.push_str(&row);
         text.push('\n');
     };
+    if !sentences.is_empty() {
+        push(format!("{}\n", sentences.join("\n")));
+    }
     let description = description(incident);
     if !description.is_empty() {
         push(format!("{description}\n"));
@@ -184,13 +198,20 @@ fn native_text(incident: &Incident) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::email::content::Texts;
     use crate::fixture;
 
     fn written(dialect: Dialect, incident: &Incident) -> String {
+        written_as(dialect, &fixture::delivery(incident))
+    }
+
+    fn written_as(dialect: Dialect, delivery: &Delivery<'_>) -> String {
         let from = Mailbox::parse("Balefire <balefire@example.org>").expect("an address");
         let to = [Mailbox::parse("soc@example.org").expect("an address")];
-        let message = Message { from: &from, to: &to, cc: &[], dialect };
-        String::from_utf8(message.write(&fixture::delivery(incident))).expect("mails are ASCII")
+        let message = Message { from: &from, to: &to, cc: &[] };
+        let texts = Texts { dialect, subject: None, text: None, page: None };
+        String::from_utf8(message.write(delivery, texts.content(delivery))).expect("mails are ASCII")
     }
 
     #[test]
@@ -235,7 +256,7 @@ mod tests {
     #[test]
     fn the_native_text_reads_well() {
         assert_eq!(
-            native_text(&fixture::incident()),
+            native_text(&fixture::incident(), &[]),
             "Audit log stopped on web-1\n\nNo audit event for 600 s.\nCheck auditd.\n\n\
              Severity:      critical\nDetected by:   audit_log_gap\nSource:        http\nNIST controls: 3.3.4, 3.3.1\n\
              CUI:           involved\nReceived:      2026-11-02T03:04:05Z\n\
@@ -261,5 +282,42 @@ mod tests {
         let first = subject.trim_start_matches("Subject: =?utf-8?B?").split('?').next().expect("a word");
         let decoded = STANDARD.decode(first).expect("base64");
         assert!(String::from_utf8_lossy(&decoded).starts_with("[CRITICAL] =?utf-8?B?"), "{subject}");
+    }
+
+    #[test]
+    fn what_follows_on_an_incident_answers_the_mail_that_told_of_it() {
+        let incident = fixture::incident();
+        let opened = fixture::delivery(&incident);
+        let thread = format!("thread.{}@example.org", hex(&Sha256::digest(b"83a654bc481b169321b893aa484ff0f4")[..16]));
+        let of = |reason: Reason| {
+            let id = DeliveryId::derive(incident.id, reason.as_str(), "soc");
+            (id, written_as(Dialect::Plan, &Delivery { id, reason, ..opened }))
+        };
+        for (reason, mark) in [(Reason::Resolved, "[RESOLVED]"), (Reason::Escalated, "[ESCALATED]")] {
+            let (id, mail) = of(reason);
+            let expected = format!(
+                "Subject: {mark} [CRITICAL] Audit log stopped on web-1\r\n\
+                 Date: Mon, 2 Nov 2026 03:04:05 +0000\r\nMessage-ID: <{id}@example.org>\r\n\
+                 In-Reply-To: <{}@example.org>\r\nReferences: <{thread}>\r\n <{0}@example.org>\r\n",
+                opened.id
+            );
+            assert!(mail.contains(&expected), "{expected}\n{mail}");
+        }
+        assert!(!of(Reason::Resolved).1.contains("Importance: high"));
+        let (_, fallback) = of(Reason::Fallback);
+        assert!(fallback.contains(&format!("In-Reply-To: <{thread}>\r\nReferences: <{thread}>\r\n")), "{fallback}");
+    }
+
+    #[test]
+    fn a_mail_that_stands_in_says_for_whom() {
+        let incident = fixture::incident();
+        let delivery =
+            Delivery { reason: Reason::Fallback, stands_in_for: Some("soc-pager"), ..fixture::delivery(&incident) };
+        let mail = written_as(Dialect::Shipped, &delivery);
+        assert!(mail.contains("Subject: [FOR soc-pager] [CUI INCIDENT] [CRITICAL] Audit log"), "{mail}");
+        let body = "\r\n\r\nThis message stands in for channel soc-pager, which is failing.\r\n\r\nSecurity Incident";
+        assert!(mail.contains(body), "{mail}");
+        let native = written_as(Dialect::Native, &delivery);
+        assert_eq!(native.matches("stands in for channel soc-pager").count(), 2, "{native}");
     }
 }

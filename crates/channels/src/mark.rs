@@ -1,0 +1,78 @@
+//! What a message that is not the first about its incident says of itself, in the same words in every kind: a mark for a
+//! line, sentences for a body. Does not know where they stand.
+
+use crate::shown::line;
+use balefire_model::{Delivery, Reason};
+
+/// Names of channels are shorter than this.
+const NAME_BYTES_MAX: usize = 100;
+
+/// The marks before a subject or a line, each with a space behind it; nothing for the first message.
+pub(crate) fn mark(delivery: &Delivery<'_>) -> String {
+    reason(delivery).to_owned() + &stand_in(delivery)
+}
+
+/// The mark of why the message goes out.
+pub(crate) fn reason(delivery: &Delivery<'_>) -> &'static str {
+    match delivery.reason {
+        // The titles of these are of our own making, and say it.
+        Reason::Opened | Reason::Summary | Reason::Test => "",
+        Reason::Resolved => "[RESOLVED] ",
+        Reason::Escalated => "[ESCALATED] ",
+        // The name of the other channel says more.
+        Reason::Fallback if delivery.stands_in_for.is_some() => "",
+        Reason::Fallback => "[FALLBACK] ",
+    }
+}
+
+/// The mark of the channel that should have carried it.
+pub(crate) fn stand_in(delivery: &Delivery<'_>) -> String {
+    delivery.stands_in_for.map(|channel| format!("[FOR {}] ", line(channel, NAME_BYTES_MAX))).unwrap_or_default()
+}
+
+/// The same as sentences, and the note of what else is to be said; each is one harmless line.
+pub(crate) fn sentences(delivery: &Delivery<'_>, note: Option<&str>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    match delivery.reason {
+        Reason::Resolved => sentences.push("This incident is over.".to_owned()),
+        Reason::Escalated => sentences.push("Nobody has acknowledged this incident in time.".to_owned()),
+        Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Test => {}
+    }
+    if let Some(channel) = delivery.stands_in_for {
+        let channel = line(channel, NAME_BYTES_MAX);
+        sentences.push(format!("This message stands in for channel {channel}, which is failing."));
+    } else if delivery.reason == Reason::Fallback {
+        sentences.push("This message stands in for another channel, which is failing.".to_owned());
+    }
+    sentences.extend(note.map(|note| format!("Note: {note}")));
+    sentences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn check(reason: Reason, stands_in_for: Option<&str>, expected: (&str, &[&str])) {
+        let incident = fixture::incident();
+        let delivery = Delivery { reason, stands_in_for, ..fixture::delivery(&incident) };
+        let (mark, sentences) = (mark(&delivery), sentences(&delivery, None));
+        let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+        assert_eq!((mark.as_str(), sentences.as_slice()), expected);
+    }
+
+    #[test]
+    fn a_message_says_why_it_is_not_the_first_and_for_whom_it_stands_in() {
+        let stands_in = "This message stands in for channel soc-mail, which is failing.";
+        check(Reason::Opened, None, ("", &[]));
+        check(Reason::Test, None, ("", &[]));
+        check(Reason::Resolved, None, ("[RESOLVED] ", &["This incident is over."]));
+        check(Reason::Escalated, None, ("[ESCALATED] ", &["Nobody has acknowledged this incident in time."]));
+        check(Reason::Fallback, Some("soc-mail"), ("[FOR soc-mail] ", &[stands_in]));
+        check(
+            Reason::Escalated,
+            Some("soc-mail"),
+            ("[ESCALATED] [FOR soc-mail] ", &["Nobody has acknowledged this incident in time.", stands_in]),
+        );
+    }
+}
