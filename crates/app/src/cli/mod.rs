@@ -3,6 +3,7 @@
 mod channels;
 mod check;
 mod client;
+mod dead_letters;
 mod describe;
 mod generate;
 mod history;
@@ -17,6 +18,7 @@ mod routes;
 mod send;
 mod serve;
 mod table;
+mod templates;
 mod token;
 mod why;
 
@@ -58,7 +60,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  no server answers
   4  something was refused, or a check found something
-  5  there is no such incident, channel or record";
+  5  there is no such incident, channel, record or dead letter";
 
 /// A security alert engine: takes incidents in, makes each one durable before it says "accepted", routes it to many
 /// channels, and can say of each why it did (not) go out.
@@ -92,6 +94,12 @@ enum Command {
     /// Look at channels and try them
     #[command(subcommand)]
     Channels(channels::Channels),
+    /// Look at deliveries that were given up; send them on their way again or purge them
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
+    /// Look at messages before they are sent
+    #[command(subcommand)]
+    Templates(templates::Templates),
     /// Check the configuration: every problem, and what in it can do nothing
     Check(check::Check),
     /// Bring a changed configuration into force without a restart
@@ -154,6 +162,8 @@ impl Command {
             Command::Why(command) => command.run(place, output),
             Command::Routes(command) => command.run(place, output),
             Command::Channels(command) => command.run(place, output),
+            Command::DeadLetters(command) => command.run(place, output),
+            Command::Templates(command) => command.run(place, output),
             Command::Check(command) => command.run(place, output),
             Command::Reload(command) => command.run(place, output),
             Command::Journal(command) => command.run(place, output),

@@ -79,7 +79,7 @@ fn severity(word: &str) -> Result<Severity, Problem> {
 }
 
 /// A time, or how long ago: `2026-11-22T03:00:00Z`, `2h`.
-fn time(name: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, Problem> {
+pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, Problem> {
     const ALLOWED: &str = "a time such as 2026-11-22T03:00:00Z, or an age such as 15m, 2h or 7d";
     parsed(name, text, ALLOWED, |text| {
         let age = balefire_model::settings::parse_duration(text);
@@ -90,7 +90,7 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, Probl
     })
 }
 
-fn parsed<T>(
+pub(super) fn parsed<T>(
     name: &str,
     text: Option<&str>,
     allowed: &str,
@@ -99,7 +99,7 @@ fn parsed<T>(
     text.map(|text| parse(text).ok_or_else(|| wrong(name, text, allowed))).transpose()
 }
 
-fn wrong(name: &str, found: &str, allowed: &str) -> Problem {
+pub(super) fn wrong(name: &str, found: &str, allowed: &str) -> Problem {
     let found = balefire_model::text::one_line(found);
     let found = balefire_model::text::cut(&found, 80);
     Problem::new(StatusCode::BAD_REQUEST, format!("{name}: found {found:?}; allowed: {allowed}"))
@@ -219,11 +219,11 @@ pub(crate) async fn reload(State(app): State<App>, _: Operator) -> Result<Json<V
     }
 }
 
-fn unavailable(why: Unavailable) -> Problem {
+pub(super) fn unavailable(why: Unavailable) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).retry_after(why.retry_after)
 }
 
-async fn find(app: &App, id: &str) -> Result<IncidentView, Problem> {
+pub(super) async fn find(app: &App, id: &str) -> Result<IncidentView, Problem> {
     let text = id.to_owned();
     let found = read(app, move |view| match text.parse::<IncidentId>() {
         Ok(id) => view.incident(id),
@@ -244,9 +244,9 @@ async fn find(app: &App, id: &str) -> Result<IncidentView, Problem> {
 }
 
 /// What the view says, and how many durable records it does not know of.
-struct Read<T> {
-    found: T,
-    behind: u64,
+pub(super) struct Read<T> {
+    pub(super) found: T,
+    pub(super) behind: u64,
 }
 
 /// An answer that says how much is missing from it, if anything is.
@@ -258,7 +258,7 @@ fn marked(mut answer: Value, behind: u64) -> Value {
 }
 
 /// Asks the view for what was durable when the question came.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     app: &App,
     ask: impl FnOnce(&ViewReader) -> Result<T, ViewError> + Send + 'static,
 ) -> Result<Read<T>, Problem> {

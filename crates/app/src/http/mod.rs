@@ -4,8 +4,10 @@
 mod access;
 mod api;
 mod body;
+mod dead_letters;
 mod health;
 mod ingest;
+pub(crate) mod masked;
 mod problem;
 mod serve;
 
@@ -44,6 +46,10 @@ fn router(app: App) -> Router {
         .route("/api/v1/incidents/{id}/resolve", post(api::resolve))
         .route("/api/v1/channels", get(api::channels))
         .route("/api/v1/channels/{name}/test", post(api::test_channel))
+        .route("/api/v1/dead-letters", get(dead_letters::list))
+        .route("/api/v1/dead-letters/{delivery}", get(dead_letters::show))
+        .route("/api/v1/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/api/v1/dead-letters/purge", post(dead_letters::purge))
         .route("/api/v1/reload", post(api::reload))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
