@@ -216,6 +216,17 @@ fn what_is_unsafe_or_can_do_nothing_is_found() {
 }
 
 #[test]
+fn a_channel_that_only_steps_in_or_is_escalated_to_is_not_unreached() {
+    let text = "routing: custom\nchannels:\n  near: {console: {}, fallback: [{channel: second}]}\n  \
+                second: {console: {}, fallback: [{channel: third}]}\n  third: {console: {}}\n  boss: {console: {}}\n  \
+                alone: {console: {}, fallback: [{channel: far}]}\n  far: {console: {}}\n\
+                routes: [{name: all, to: near, escalate: [{after: 15m, to: boss}]}]\n";
+    let loaded = load(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let found: Vec<_> = loaded.findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
+    assert_eq!(found, [("channel-unreached", "alone"), ("channel-unreached", "far")]);
+}
+
+#[test]
 fn a_long_list_of_names_is_cut_in_messages() {
     let names: Vec<_> = (0..100).map(|number| format!("c{number}: {{console: {{}}}}")).collect();
     let told = told(load(&format!("channels: {{{}}}\nroutes: [{{name: a, to: x}}]\n", names.join(", "))));

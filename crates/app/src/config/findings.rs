@@ -2,7 +2,7 @@
 
 use super::resolve::{fields, is_loopback};
 use super::sources::Source;
-use super::{Config, ConfiguredChannel};
+use super::{Config, ConfiguredChannel, fallback};
 use balefire_channels::Transport;
 use balefire_engine::route::FindingCode;
 use balefire_model::settings::{Node, Place, Shape, Value};
@@ -43,7 +43,13 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
             place: None,
         });
     } else {
-        findings.extend(config.routing.findings().into_iter().map(|finding| Finding {
+        let mut found = config.routing.findings();
+        let no_route = found.iter().filter(|finding| finding.code == FindingCode::ChannelUnreached);
+        let unreached =
+            fallback::unreached(&config.channels, no_route.map(|finding| finding.subject.as_str()).collect());
+        let unreached: Vec<String> = unreached.into_iter().map(str::to_owned).collect();
+        found.retain(|finding| finding.code != FindingCode::ChannelUnreached || unreached.contains(&finding.subject));
+        findings.extend(found.into_iter().map(|finding| Finding {
             place:
                 (finding.code == FindingCode::ChannelUnreached).then(|| place_of(config, &finding.subject)).flatten(),
             code: finding.code.as_str(),

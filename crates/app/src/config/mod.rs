@@ -2,6 +2,7 @@
 //! secrets that they name; opens nothing else, starts nothing, and takes the environment as a function.
 
 mod channels;
+mod fallback;
 mod findings;
 mod gathering;
 mod http;

@@ -5,7 +5,7 @@ use super::channels::{ConfiguredChannel, read_channels};
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
 use super::named::{Named, exactly_one, read_named};
 use super::routes::read_routing;
-use super::{Config, Overrides};
+use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
 use balefire_engine::route::Routing;
 use balefire_model::Severity;
@@ -103,6 +103,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         Some(Value::Map(entries)) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
         _ => Vec::new(),
     };
+    fallback::check(reader, &declared);
     let routing = read_routing(reader, names, &declared);
     Settings {
         data,

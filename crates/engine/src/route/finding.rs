@@ -103,7 +103,9 @@ impl Routing {
         }
         let preset = self.preset_severities();
         for (name, kind) in &self.channels {
-            let by_route = self.live_routes().any(|route| route.to.contains(name));
+            let names =
+                |route: &Route| route.to.contains(name) || route.escalate.iter().any(|step| step.to.contains(name));
+            let by_route = self.live_routes().any(names);
             let by_preset = Severity::ALL
                 .into_iter()
                 .filter(|severity| preset.has(*severity))
