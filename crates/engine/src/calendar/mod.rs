@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-pub use part::{CalendarError, DayRange, MonthRange, TimeRange, WeekdayRange, YearRange};
+pub use part::{CalendarError, DayRange, MonthRange, TimeOfDay, TimeRange, WeekdayRange, YearRange};
 
 /// A name for some moments.
 #[derive(Clone, Debug, PartialEq, Eq)]

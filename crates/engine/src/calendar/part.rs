@@ -3,11 +3,11 @@
 
 use balefire_model::text;
 use jiff::civil::{Date, Weekday};
+use std::fmt;
 
 /// As much of a wrong text as an error shows.
 const SHOWN_BYTES_MAX: usize = 80;
 
-const TIMES: &str = "HH:MM from 00:00 to 24:00, two digits each, such as 09:00";
 const TIMES_IN_ORDER: &str =
     "an end after the start; hours over midnight are two ranges, such as 22:00 to 24:00 and 00:00 to 06:00";
 const WEEKDAYS: &str = "a weekday from sunday to saturday, or a range such as monday:friday";
@@ -64,45 +64,61 @@ impl CalendarError {
     }
 }
 
+/// A time of day, as a clock on the wall shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeOfDay {
+    /// From midnight, up to 1440.
+    minutes: i16,
+}
+
+impl TimeOfDay {
+    /// What [`TimeOfDay::parse`] takes.
+    pub const FORM: &str = "HH:MM from 00:00 to 24:00, two digits each, such as \"09:00\"";
+
+    /// Hours and minutes; 24:00 is the end of the day.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<TimeOfDay> {
+        let &[a, b, b':', c, d] = text.as_bytes() else { return None };
+        let digits = |tens: u8, ones: u8| {
+            let both = tens.is_ascii_digit() && ones.is_ascii_digit();
+            both.then(|| i16::from(tens - b'0') * 10 + i16::from(ones - b'0'))
+        };
+        match (digits(a, b)?, digits(c, d)?) {
+            (hour @ 0..24, minute @ 0..60) => Some(TimeOfDay { minutes: hour * 60 + minute }),
+            (24, 0) => Some(TimeOfDay { minutes: 24 * 60 }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.minutes / 60, self.minutes % 60)
+    }
+}
+
 /// Times of day on the clock of the interval's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Minutes from midnight, up to 1440.
-    start: i16,
-    /// Not in the range itself.
-    end: i16,
+    start: TimeOfDay,
+    end: TimeOfDay,
 }
 
 impl TimeRange {
-    /// From a start to an end, `HH:MM` both; the minute of the end is not in it. 24:00 is the end of the day.
+    /// From a start to an end; the minute of the end is not in it.
     ///
     /// # Errors
-    /// Where one is no time of day, or the end is not after the start.
-    pub fn parse(start: &str, end: &str) -> Result<TimeRange, CalendarError> {
-        let range = TimeRange { start: time_of_day(start)?, end: time_of_day(end)? };
-        if range.start >= range.end {
+    /// Where the end is not after the start.
+    pub fn new(start: TimeOfDay, end: TimeOfDay) -> Result<TimeRange, CalendarError> {
+        if start >= end {
             return Err(CalendarError::backwards(&format!("{start} to {end}"), TIMES_IN_ORDER));
         }
-        Ok(range)
+        Ok(TimeRange { start, end })
     }
 
     pub(super) fn contains(self, hour: i8, minute: i8) -> bool {
-        (self.start..self.end).contains(&(i16::from(hour) * 60 + i16::from(minute)))
-    }
-}
-
-/// Minutes from midnight.
-fn time_of_day(text: &str) -> Result<i16, CalendarError> {
-    let malformed = || CalendarError::malformed(text, TIMES);
-    let &[a, b, b':', c, d] = text.as_bytes() else { return Err(malformed()) };
-    let digits = |tens: u8, ones: u8| {
-        let both = tens.is_ascii_digit() && ones.is_ascii_digit();
-        both.then(|| i16::from(tens - b'0') * 10 + i16::from(ones - b'0'))
-    };
-    match (digits(a, b), digits(c, d)) {
-        (Some(hour @ 0..24), Some(minute @ 0..60)) => Ok(hour * 60 + minute),
-        (Some(24), Some(0)) => Ok(24 * 60),
-        _ => Err(malformed()),
+        let now = TimeOfDay { minutes: i16::from(hour) * 60 + i16::from(minute) };
+        (self.start..self.end).contains(&now)
     }
 }
 

@@ -27,6 +27,8 @@ pub enum FindingCode {
     RouteNeverMatches,
     /// The route sends nothing and stops nothing.
     RouteIdle,
+    /// The route sends only in time intervals in which it is muted.
+    RouteNeverSends,
     /// Two routes have one name.
     RouteNameTwice,
     /// Neither a route nor the preset sends anything to the channel.
@@ -45,6 +47,7 @@ impl FindingCode {
             FindingCode::RouteShadowed => "route-shadowed",
             FindingCode::RouteNeverMatches => "route-never-matches",
             FindingCode::RouteIdle => "route-idle",
+            FindingCode::RouteNeverSends => "route-never-sends",
             FindingCode::RouteNameTwice => "route-name-twice",
             FindingCode::ChannelUnreached => "channel-unreached",
             FindingCode::SeverityUnsent => "severity-unsent",
@@ -88,6 +91,10 @@ impl Routing {
         if route.goes_on && route.to.is_empty() {
             let sentence = format!("route `{name}` does nothing: it names no channel and goes on to the next route");
             find(FindingCode::RouteIdle, sentence);
+        }
+        if route.is_always_muted() {
+            let sentence = format!("route `{name}` never sends: every time interval in which it is active mutes it");
+            find(FindingCode::RouteNeverSends, sentence);
         }
     }
 

@@ -1,7 +1,9 @@
 //! Whether a route sends at a moment, and how it is told that it does not. Knows time intervals and no incident.
 
 use super::Route;
+use crate::calendar::TimeInterval;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// Before the names of the intervals outside of which a route sends nothing. No interval's name has a space in it.
 const OUTSIDE: &str = "outside ";
@@ -18,6 +20,12 @@ impl Route {
         }
         let names: Vec<&str> = self.active.iter().map(|interval| interval.name.as_str()).collect();
         Some(format!("{OUTSIDE}{}", names.join(", ")))
+    }
+
+    /// Whether all the intervals in which it sends are among those that mute it.
+    pub(super) fn is_always_muted(&self) -> bool {
+        let muted = |interval: &Arc<TimeInterval>| self.mute.iter().any(|muting| muting.name == interval.name);
+        !self.active.is_empty() && self.active.iter().all(muted)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The laws of routing.
 
 use super::*;
-use crate::calendar::{Interval, TimeRange};
+use crate::calendar::{Interval, TimeOfDay, TimeRange};
 use balefire_model::Severity;
 use proptest::prelude::*;
 
@@ -33,7 +33,8 @@ fn noon() -> Timestamp {
 /// Every day between these, UTC.
 fn interval(name: &str, start: &str, end: &str) -> Arc<TimeInterval> {
     let mut interval = Interval::always(jiff::tz::TimeZone::UTC);
-    interval.times.push(TimeRange::parse(start, end).unwrap());
+    let time = |text| TimeOfDay::parse(text).unwrap();
+    interval.times.push(TimeRange::new(time(start), time(end)).unwrap());
     Arc::new(TimeInterval { name: name.to_owned(), intervals: vec![interval] })
 }
 
@@ -183,6 +184,18 @@ fn findings_name_what_can_do_nothing() {
 }
 
 #[test]
+fn a_route_that_is_muted_whenever_it_is_active_never_sends() {
+    let hours = |names: &[&str]| names.iter().map(|name| interval(name, "09:00", "17:00")).collect::<Vec<_>>();
+    let with = |active: &[&str], mute: &[&str]| {
+        let route = route("web", &[], &["my-syslog"], false);
+        routing(Preset::Plan, &["syslog"], vec![Route { active: hours(active), mute: hours(mute), ..route }])
+    };
+    check_findings(&with(&["a", "b"], &["b", "c", "a"]), &[("route-never-sends", "web")]);
+    check_findings(&with(&["a", "b"], &["b"]), &[]);
+    check_findings(&with(&[], &["b"]), &[]);
+}
+
+#[test]
 fn a_route_behind_one_that_asks_for_less_is_shadowed() {
     let first = |goes_on| route("first", &["severity >= medium", "host=web-1"], &["my-email"], goes_on);
     let second = || route("second", &["a = b", "host = \"web-1\"", "severity = high"], &["my-webhook"], false);
@@ -214,7 +227,7 @@ fn any_routing() -> impl Strategy<Value = Routing> {
         let named = routes.iter().enumerate().map(|(at, (matchers, to, on, hours))| {
             let route = route(&at.to_string(), matchers, to, *on);
             let hours = |of: &[usize]| of.contains(hours).then(|| interval("hours", "12:00", "13:00"));
-            Route { mute: hours(&[1]).into_iter().collect(), active: hours(&[2]).into_iter().collect(), ..route }
+            Route { mute: hours(&[1, 3]).into_iter().collect(), active: hours(&[2, 3]).into_iter().collect(), ..route }
         });
         routing(preset, &kinds, named.collect())
     })
@@ -261,6 +274,10 @@ proptest! {
                     prop_assert!(!decision.routes.iter().any(|taken| is_it(&taken.route)), "{:?}", finding);
                 }
                 FindingCode::ChannelUnreached => prop_assert!(!decision.channels.iter().any(is_it), "{:?}", finding),
+                FindingCode::RouteNeverSends => {
+                    let mut taken = decision.routes.iter().filter(|taken| is_it(&taken.route));
+                    prop_assert!(taken.all(|taken| taken.channels.is_empty()), "{:?}", finding);
+                }
                 FindingCode::NothingRouted => prop_assert!(decision.channels.is_empty()),
                 _ => {}
             }
