@@ -20,9 +20,14 @@ pub(crate) fn idempotency_key() -> String {
 #[error("the system gives no randomness")]
 pub(crate) struct NoRandomness;
 
-/// A fresh bearer token: 256 bits, with a prefix by which a scanner for leaked secrets finds it.
-pub(crate) fn token() -> Result<Secret, NoRandomness> {
+/// A fresh key of 256 bits.
+pub(crate) fn key() -> Result<[u8; 32], NoRandomness> {
     let mut bits = [0; 32];
     rustls::crypto::ring::default_provider().secure_random.fill(&mut bits).map_err(|_| NoRandomness)?;
-    Ok(Secret::new(format!("bf_{}", hex(&bits))))
+    Ok(bits)
+}
+
+/// A fresh bearer token: 256 bits, with a prefix by which a scanner for leaked secrets finds it.
+pub(crate) fn token() -> Result<Secret, NoRandomness> {
+    Ok(Secret::new(format!("bf_{}", hex(&key()?))))
 }

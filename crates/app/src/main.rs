@@ -1,5 +1,6 @@
 //! The binary `balefire`: parses the command line and hands over. See `cli` for the commands.
 
+mod ack_link;
 mod cli;
 mod clock;
 mod config;

@@ -30,6 +30,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         reason: balefire_model::Reason::Opened,
         stands_in_for: None,
         plain: false,
+        ack_url: None,
         incident,
         attempt: 1,
         now: "2026-11-02T03:04:06Z".parse().expect("a constant time"),

@@ -232,6 +232,11 @@ impl Engine {
         self.state.apply(at, record);
     }
 
+    /// Passes over an accepted incident, in replay: what the memory keeps of it is in the records about it.
+    pub fn pass(&mut self) {
+        self.state.pass();
+    }
+
     /// Begins to work after replay: every attempt without an end may have reached the far side or not, so it is made
     /// again under the same id.
     #[must_use]

@@ -185,10 +185,15 @@ impl State {
         &mut self.queues[channel as usize]
     }
 
-    /// Takes note of a record, which stands at the current position.
-    pub(crate) fn apply(&mut self, at: Timestamp, record: &Record) {
+    /// Takes note that a record stands at the current position.
+    pub(crate) fn pass(&mut self) {
         self.position = self.position.plus(1);
         self.since_snapshot += 1;
+    }
+
+    /// Takes note of a record, which stands at the current position.
+    pub(crate) fn apply(&mut self, at: Timestamp, record: &Record) {
+        self.pass();
         match record {
             Record::Routed(routed) => self.routed(at, routed),
             Record::AttemptStarted(started) => self.attempt_started(at, started),

@@ -51,6 +51,8 @@ pub struct Delivery<'a> {
     pub stands_in_for: Option<&'a str>,
     /// Render without the user's template: the far side has refused what it made of this incident.
     pub plain: bool,
+    /// The link by which its reader acknowledges the incident, where people can reach us.
+    pub ack_url: Option<&'a str>,
     /// What it is about.
     pub incident: &'a Incident,
     /// 1 for the first attempt.

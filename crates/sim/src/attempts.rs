@@ -44,6 +44,7 @@ impl World {
             reason: job.reason,
             stands_in_for: job.stands_in_for.as_deref(),
             plain: job.plain,
+            ack_url: None,
             incident: &flight.incident,
             attempt: job.attempt,
             now: flight.at,

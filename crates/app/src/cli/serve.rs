@@ -153,6 +153,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         config: current.subscribe(),
         reloader: Arc::new(reloader),
         places: Places::new(body_bytes_max),
+        signer: core.signer.clone(),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Http {
     pub(crate) body_bytes_max: u64,
     /// The certificate, where the listener speaks TLS.
     pub(crate) tls: Option<Tls>,
+    /// Under which address people reach us: without it, messages have no links.
+    pub(crate) public_url: Option<String>,
 }
 
 /// A bearer token, of which only the hash is known.
@@ -66,6 +68,7 @@ pub(crate) struct HttpSettings {
     pub(crate) tokens: Vec<Token>,
     pub(crate) body_bytes_max: u64,
     pub(crate) tls: Option<Tls>,
+    pub(crate) public_url: Option<String>,
 }
 
 pub(crate) const LISTEN_FORM: &str =
@@ -114,7 +117,17 @@ pub(crate) fn read_http(reader: &Reader<'_>) -> HttpSettings {
         key_file: PathBuf::from(reader.text("key_file", "Its private key.").required(String::new())),
     });
     let tls = tls.optional();
-    HttpSettings { listen, tokens, body_bytes_max, tls }
+    let doc = "Under which address people reach this server. With it, messages carry a signed link that acknowledges \
+               their incident; the path /ack/ must reach us there.";
+    let form = "an address such as https://balefire.example.org";
+    let public_url = reader.parsed("public_url", doc, form, parse_public_url).optional();
+    HttpSettings { listen, tokens, body_bytes_max, tls, public_url }
+}
+
+fn parse_public_url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"'<>\\".contains(&byte));
+    (is_plain && !rest.is_empty() && !rest.starts_with('/')).then(|| text.trim_end_matches('/').to_owned())
 }
 
 fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role, Option<Rate>) {

@@ -3,6 +3,7 @@
 
 use super::channels::{ConfiguredChannel, read_channels};
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
+use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
 use super::routes::read_routing;
 use super::{Config, Overrides, fallback};
@@ -51,6 +52,7 @@ struct Settings {
     severity_default: Severity,
     inputs: Vec<Input>,
     channels: Vec<ConfiguredChannel>,
+    intervals: Vec<ConfiguredInterval>,
     routing: Routing,
 }
 
@@ -66,6 +68,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         severity_default: settings.severity_default,
         inputs: settings.inputs,
         channels: settings.channels,
+        intervals: settings.intervals,
         routing: settings.routing,
         digest: String::new(),
         sources: Vec::new(),
@@ -104,7 +107,8 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         _ => Vec::new(),
     };
     fallback::check(reader, &declared);
-    let routing = read_routing(reader, names, &declared);
+    let intervals = read_intervals(reader, &host.zone);
+    let routing = read_routing(reader, names, &declared, &intervals);
     Settings {
         data,
         http: http.expect("a section is read also where it is missing"),
@@ -112,6 +116,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         severity_default,
         inputs,
         channels,
+        intervals,
         routing,
     }
 }
@@ -169,8 +174,8 @@ fn listener(session: &Session<'_>, tree: &Node, http: HttpSettings, overrides: &
             ),
         });
     }
-    let HttpSettings { tokens, body_bytes_max, tls, .. } = http;
-    Some(Http { listen, tokens, body_bytes_max, tls })
+    let HttpSettings { tokens, body_bytes_max, tls, public_url, .. } = http;
+    Some(Http { listen, tokens, body_bytes_max, tls, public_url })
 }
 
 /// Whether only this machine reaches the address; an IPv4 address in IPv6 clothes counts as what it is.

@@ -7,6 +7,7 @@ use super::gather;
 use super::incidents::Incidents;
 use super::mailbox::{Letter, Mailbox, Unavailable};
 use super::workers::{Crew, Workers};
+use crate::ack_link::Signer;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::transport;
@@ -55,6 +56,9 @@ pub(crate) struct Driver {
     pub incidents: Incidents,
     pub under_way: HashMap<DeliveryId, (Timestamp, Severity)>,
     pub stopping: Option<Stopping>,
+    pub signer: Arc<Signer>,
+    /// Under which address people reach us.
+    pub public_url: Option<String>,
 }
 
 type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
@@ -72,7 +76,7 @@ struct Round {
     /// Attempts that ended; taken in again if the append fails.
     ended: Vec<Input>,
     /// A configuration that comes into force with this round.
-    configured: Option<(Crew, Arc<Settings>)>,
+    configured: Option<(Crew, Arc<Settings>, Option<String>)>,
 }
 
 impl Driver {
@@ -164,7 +168,9 @@ impl Driver {
         }
         if let Some(config) = config {
             match self.workers.open(&config.channels) {
-                Ok(crew) => round.configured = Some((crew, Arc::new(config.engine_settings()))),
+                Ok(crew) => {
+                    round.configured = Some((crew, Arc::new(config.engine_settings()), config.public_url()));
+                }
                 Err(error) => {
                     let why = format!("the new configuration cannot be used: {error}");
                     return answer(reply, Err(Unavailable { why, retry_after: FULL_WAIT }));
@@ -203,9 +209,10 @@ impl Driver {
             }
             self.metrics.synced(before.elapsed());
         }
-        if let Some((crew, settings)) = configured {
+        if let Some((crew, settings, public_url)) = configured {
             self.workers.install(crew);
             self.settings = settings;
+            self.public_url = public_url;
         }
         for (offset, record) in (0..).zip(records) {
             self.metrics.count(&record);
@@ -246,7 +253,8 @@ impl Driver {
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
         self.under_way.insert(delivery, (incident.received_at, incident.severity));
-        let job = transport::Job { delivery, incident, reason, stands_in_for, plain, attempt };
+        let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, &incident, &channel));
+        let job = transport::Job { delivery, incident, reason, stands_in_for, plain, ack_url, attempt };
         if self.workers.send(&channel, job).is_err() {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }

@@ -13,6 +13,10 @@ impl Config {
     }
 
     /// What the engine needs to know.
+    pub(crate) fn public_url(&self) -> Option<String> {
+        self.http.as_ref().and_then(|http| http.public_url.clone())
+    }
+
     pub(crate) fn engine_settings(&self) -> Settings {
         let policy = |channel: &crate::config::ConfiguredChannel| ChannelPolicy {
             name: channel.name.clone(),

@@ -200,6 +200,7 @@ async fn again(
             reason: letter.reason,
             stands_in_for: letter.stands_in_for.as_deref(),
             plain,
+            ack_url: None,
             incident: &incident,
             attempt,
             now,

@@ -2,6 +2,7 @@
 //! nothing about incidents.
 
 mod access;
+mod ack;
 mod api;
 mod body;
 mod dead_letters;
@@ -15,6 +16,7 @@ pub(crate) use body::Places;
 pub(crate) use health::SILENT_MAX;
 pub(crate) use serve::Server;
 
+use crate::ack_link::Signer;
 use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
@@ -35,6 +37,7 @@ pub(crate) struct App {
     pub config: watch::Receiver<Arc<Config>>,
     pub reloader: Arc<Reloader>,
     pub places: Places,
+    pub signer: Arc<Signer>,
 }
 
 fn router(app: App) -> Router {
@@ -51,6 +54,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/api/v1/dead-letters/purge", post(dead_letters::purge))
         .route("/api/v1/reload", post(api::reload))
+        .route("/ack/{id}", get(ack::page).post(ack::acknowledge))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

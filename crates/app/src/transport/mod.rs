@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) stands_in_for: Option<String>,
     /// Without the user's template.
     pub(crate) plain: bool,
+    /// The link by which its reader acknowledges the incident.
+    pub(crate) ack_url: Option<String>,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
 }

@@ -123,6 +123,7 @@ impl Script {
             reason: job.reason,
             stands_in_for: job.stands_in_for.as_deref(),
             plain: job.plain,
+            ack_url: job.ack_url.as_deref(),
             incident: &job.incident,
             attempt: job.attempt,
             now: at,

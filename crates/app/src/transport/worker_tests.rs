@@ -51,6 +51,7 @@ fn job(title: &str, number: u32) -> Job {
         reason: Reason::Opened,
         stands_in_for: None,
         plain: false,
+        ack_url: None,
         attempt: number,
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             reason,
             stands_in_for,
             plain: false,
+            ack_url: None,
             incident,
             attempt: 1,
             now: incident.received_at,
