@@ -1,6 +1,7 @@
 //! JSON bodies: our own, CloudEvents 1.0 and Alertmanager's webhook version 4. None of them depends on the attempt or the
 //! time: a repeat has the same bytes.
 
+use crate::mark;
 use balefire_model::text::is_unsafe;
 use balefire_model::{Delivery, DeliveryId, Incident, Reason};
 use jiff::Timestamp;
@@ -40,6 +41,9 @@ struct NativeDelivery<'a> {
     /// The channel that should have carried it.
     #[serde(skip_serializing_if = "Option::is_none")]
     stands_in_for: Option<&'a str>,
+    /// The link by which its reader acknowledges the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ack_url: Option<&'a str>,
 }
 
 /// Our own body; `note` tells why it stands in for another.
@@ -52,6 +56,7 @@ pub(crate) fn native(delivery: &Delivery<'_>, incident: &Incident, note: Option<
             channel: delivery.channel,
             reason: delivery.reason,
             stands_in_for: delivery.stands_in_for,
+            ack_url: mark::ack_url(delivery),
         },
         note,
         incident,

@@ -30,6 +30,14 @@ pub(crate) fn stand_in(delivery: &Delivery<'_>) -> String {
     delivery.stands_in_for.map(|channel| format!("[FOR {}] ", line(channel, NAME_BYTES_MAX))).unwrap_or_default()
 }
 
+/// The link by which its reader acknowledges the incident, where there is still something to acknowledge.
+pub(crate) fn ack_url<'a>(delivery: &Delivery<'a>) -> Option<&'a str> {
+    match delivery.reason {
+        Reason::Opened | Reason::Escalated | Reason::Fallback => delivery.ack_url,
+        Reason::Resolved | Reason::Summary | Reason::Test => None,
+    }
+}
+
 /// The same as sentences, and the note of what else is to be said; each is one harmless line.
 pub(crate) fn sentences(delivery: &Delivery<'_>, note: Option<&str>) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -74,5 +82,17 @@ mod tests {
             Some("soc-mail"),
             ("[ESCALATED] [FOR soc-mail] ", &["Nobody has acknowledged this incident in time.", stands_in]),
         );
+    }
+
+    #[test]
+    fn a_link_to_acknowledge_is_shown_where_something_is_open() {
+        let incident = fixture::incident();
+        let link = |reason| {
+            let delivery =
+                Delivery { reason, ack_url: Some("https://b/ack/1?c=a&s=0"), ..fixture::delivery(&incident) };
+            ack_url(&delivery).is_some()
+        };
+        assert!(link(Reason::Opened) && link(Reason::Escalated) && link(Reason::Fallback));
+        assert!(!link(Reason::Resolved) && !link(Reason::Summary) && !link(Reason::Test));
     }
 }

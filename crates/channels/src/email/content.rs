@@ -61,10 +61,12 @@ impl Texts {
     fn built_in(&self, delivery: &Delivery<'_>, note: Option<&str>) -> Content {
         let sentences = mark::sentences(delivery, note);
         let is_native = self.dialect == Dialect::Native;
+        let mut told = sentences.clone();
+        told.extend(mark::ack_url(delivery).map(|url| format!("Acknowledge: {url}")));
         Content {
             subject: mark::mark(delivery) + &dialect::mail_subject(self.dialect, delivery.incident),
             text: if is_native {
-                native_text(delivery.incident, &sentences)
+                native_text(delivery.incident, &told)
             } else {
                 dialect::mail_body(self.dialect, delivery.incident, &sentences)
             },

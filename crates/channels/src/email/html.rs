@@ -1,8 +1,9 @@
-//! The HTML part of our own mail: one column that mail programs of every age show, in light and in dark, without images,
-//! links or style sheets. Everything that comes from an incident is escaped.
+//! The HTML part of our own mail: one column that mail programs of every age show, in light and in dark, without images
+//! or style sheets, and with no link but ours. Everything that comes from an incident is escaped.
 
 use super::message::{description, facts, labels};
 use crate::dialect::TITLE_BYTES_MAX;
+use crate::mark;
 use crate::shown::line;
 use balefire_model::{Delivery, Incident, Reason, Severity};
 use std::fmt::Write;
@@ -35,6 +36,16 @@ pub(super) fn page(delivery: &Delivery<'_>, sentences: &[String]) -> String {
         write(&mut page, "<tr><td style=\"padding:8px 20px;font-weight:700;overflow-wrap:anywhere\">");
         write(&mut page, &sentences.join("<br>\n"));
         write(&mut page, "</td></tr>\n");
+    }
+    if let Some(url) = mark::ack_url(delivery) {
+        write(
+            &mut page,
+            &format!(
+                "<tr><td style=\"padding:8px 20px\"><a href=\"{}\" style=\"display:inline-block;padding:8px 20px;\
+                 border:1px solid #8a8a8a;border-radius:6px;font-weight:700\">Acknowledge</a></td></tr>\n",
+                escape(url)
+            ),
+        );
     }
     let description = description(incident);
     if !description.is_empty() {

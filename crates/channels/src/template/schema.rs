@@ -22,6 +22,7 @@ fn with_fields(delivery: &Delivery<'_>, incident: BTreeMap<String, Value>) -> Va
             channel => delivery.channel,
             reason => delivery.reason.as_str(),
             stands_in_for => delivery.stands_in_for,
+            ack_url => crate::mark::ack_url(delivery),
         },
         incident => Value::from(incident),
     }
