@@ -5,10 +5,12 @@ mod address;
 mod content;
 mod html;
 mod message;
+mod readable;
 
 use self::address::Mailbox;
 use self::content::Texts;
 use self::message::Message;
+pub(crate) use self::readable::readable;
 use crate::{Channel, Host, Kind, Limits, Mail, Reply, Request, SmtpTls, SmtpTransport, Step, Transport, reply};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;

@@ -339,7 +339,11 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_before_it_is_needed() {
-        check("{{ incident.titel }}", "text/plain", "refused: undefined value: `incident.titel` is undefined (in template:1)");
+        check(
+            "{{ incident.titel }}",
+            "text/plain",
+            "refused: undefined value: `incident.titel` is undefined (in template:1)",
+        );
         check("a\n{% if %}", "text/plain", "refused: syntax error: unexpected end of block (in template:2)");
         check(r#"{"text": "{{ incident.title }}"}"#, "application/json", "refused: its output is not JSON");
         check("{% for i in range(100000) %}x{% endfor %}", "text/plain", "refused: ");

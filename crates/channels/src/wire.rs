@@ -55,6 +55,14 @@ pub struct Mail {
     pub message: Vec<u8>,
 }
 
+impl Mail {
+    /// The message as its reader sees it: headers and parts decoded, with line feeds. It is not safe to show.
+    #[must_use]
+    pub fn readable(&self) -> String {
+        crate::email::readable(&self.message)
+    }
+}
+
 /// Both forms of a text for the terminal; the transport knows whether there is one, how wide it is, and whether it takes
 /// colours.
 #[derive(Clone, Debug, PartialEq, Eq)]
