@@ -227,6 +227,31 @@ fn a_channel_that_only_steps_in_or_is_escalated_to_is_not_unreached() {
 }
 
 #[test]
+fn a_time_interval_that_no_route_names_and_a_route_that_never_sends_are_found() {
+    let text = "channels: {c: {console: {}}}\ntime_intervals:\n  - {name: used, intervals: {years: 2026}}\n  \
+                - {name: idle, intervals: {weekdays: monday}}\nroutes:\n  \
+                - {name: r, to: c, active_time_intervals: used, mute_time_intervals: used}\n";
+    let loaded = load(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let found: Vec<_> = loaded.findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
+    assert_eq!(found, [("route-never-sends", "r"), ("interval-unused", "idle")]);
+    assert!(loaded.findings[1].to_string().starts_with("b.yaml:4:5: idle: no route names this time interval"));
+}
+
+#[test]
+fn time_intervals_come_out_as_they_were_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/good/intervals.yaml");
+    let config = load(&std::fs::read_to_string(path).unwrap()).unwrap().config;
+    let muted_at = |at: &str| config.routing.routes[0].muted_by(at.parse().unwrap());
+    // Friday, nine in the morning in Berlin, and a second before.
+    assert_eq!(muted_at("2026-11-20T08:00:00Z"), None);
+    assert_eq!(muted_at("2026-11-20T07:59:59Z").as_deref(), Some("outside business-hours"));
+    // The machine's zone is UTC here: the last of May, and of June.
+    assert_eq!(muted_at("2026-05-31T12:00:00Z"), None);
+    assert!(muted_at("2026-06-28T12:00:00Z").is_some());
+    assert_eq!(muted_at("2026-11-29T23:00:00Z").as_deref(), Some("maintenance"));
+}
+
+#[test]
 fn a_long_list_of_names_is_cut_in_messages() {
     let names: Vec<_> = (0..100).map(|number| format!("c{number}: {{console: {{}}}}")).collect();
     let told = told(load(&format!("channels: {{{}}}\nroutes: [{{name: a, to: x}}]\n", names.join(", "))));

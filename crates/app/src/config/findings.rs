@@ -2,7 +2,7 @@
 
 use super::resolve::{fields, is_loopback};
 use super::sources::Source;
-use super::{Config, ConfiguredChannel, fallback};
+use super::{Config, ConfiguredChannel, fallback, intervals};
 use balefire_channels::Transport;
 use balefire_engine::route::FindingCode;
 use balefire_model::settings::{Node, Place, Shape, Value};
@@ -57,6 +57,7 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
             text: finding.sentence,
         }));
     }
+    findings.extend(intervals::unused(&config.intervals, &config.routing));
     findings.extend(same_file(&config.channels));
     findings.extend(tokens_in_clear(config));
     findings

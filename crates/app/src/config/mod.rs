@@ -6,6 +6,7 @@ mod fallback;
 mod findings;
 mod gathering;
 mod http;
+mod intervals;
 mod merge;
 mod named;
 mod reference;
@@ -22,6 +23,7 @@ mod corpus;
 pub(crate) use channels::ConfiguredChannel;
 pub(crate) use findings::Finding;
 pub(crate) use http::{Http, Role, Socket};
+pub(crate) use intervals::ConfiguredInterval;
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schema::schema;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) inputs: Vec<Input>,
     /// Where notifications go, in the files' order.
     pub(crate) channels: Vec<ConfiguredChannel>,
+    /// The named time intervals, in the files' order.
+    pub(crate) intervals: Vec<ConfiguredInterval>,
     /// Who hears of what.
     pub(crate) routing: Routing,
     /// SHA-256 in hexadecimal of the files as they are before substitution: it says which configuration was in force,

@@ -1,6 +1,7 @@
 //! Mappings with names of the user's own, each a mapping of fixed names: channels, inputs, tokens. Knows none of them.
 
 use balefire_model::settings::{FieldDoc, Key, Node, Problem, Reader, Session, Shape, Value, suggest};
+use std::collections::HashMap;
 
 /// What a name may be: it appears in paths, logs, metrics and headers.
 pub(crate) const NAME_FORM: &str = "1 to 64 of the characters a-z A-Z 0-9 _ . -";
@@ -119,11 +120,32 @@ pub(crate) fn report_unknown(session: &Session<'_>, node: &Node, path: &str, wha
     });
 }
 
+/// Reports each second item of the list `setting` with one `name`: `why` could not tell them apart.
+pub(crate) fn report_repeated(reader: &Reader<'_>, setting: &str, what: &str) {
+    let Some(Value::List(items)) = reader.node(setting).map(|node| &node.value) else { return };
+    let mut seen = HashMap::new();
+    for (index, name) in items.iter().enumerate().filter_map(|(index, item)| item.get("name").map(|name| (index, name)))
+    {
+        let Some(text) = text_of(name) else { continue };
+        if let Some(first) = seen.insert(text, &name.place) {
+            let shown = balefire_model::text::cut(text, 80);
+            reader.session().report(Problem {
+                place: name.place.clone(),
+                path: format!("{setting}[{index}].name"),
+                what: format!("another {what} has the name {shown:?}; first at {first}"),
+                allowed: None,
+                hint: Some("give one of the two another name".to_owned()),
+            });
+        }
+    }
+}
+
 /// A key as a node, to report at its place.
 fn key_node(key: &Key) -> Node {
     Node { place: key.place.clone(), value: Value::Scalar { text: key.name.clone(), quoted: true } }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether it has the form [`NAME_FORM`].
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

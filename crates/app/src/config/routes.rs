@@ -1,29 +1,34 @@
 //! The list `routes` and the preset that follows it. Parses conditions, and checks that each channel that a route names
 //! is there; decides nothing.
 
-use super::named::{report, report_unknown, texts_of};
+use super::intervals::{ConfiguredInterval, read_interval_names};
+use super::named::{report, report_repeated, report_unknown, texts_of};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
-use balefire_model::settings::{Problem, Reader, Value, parse_duration};
-use std::collections::HashMap;
+use balefire_model::settings::{Reader, parse_duration};
 use std::time::Duration;
 
 /// Reads `routing` and `routes`; `channels` are the names and kind keys of all channels. `declared` are all names that
 /// stand under `channels`, also those that could not be read: that they are wrong is told once.
-pub(crate) fn read_routing(reader: &Reader<'_>, channels: Vec<(String, String)>, declared: &[String]) -> Routing {
+pub(crate) fn read_routing(
+    reader: &Reader<'_>,
+    channels: Vec<(String, String)>,
+    declared: &[String],
+    intervals: &[ConfiguredInterval],
+) -> Routing {
     let presets = [("plan", Preset::Plan), ("shipped", Preset::Shipped), ("custom", Preset::Custom)];
     let doc = "What follows your own routes: `plan` (critical: email, syslog, console; high: email, syslog; medium and \
                low: syslog; info: history only), `shipped` (syslog from low, email from high, console always, CUI to \
                every channel), or `custom` (nothing). Presets name channels by their kind.";
     let preset = reader.one_of("routing", doc, &presets).default_shown(Preset::Plan, "plan");
     let doc = "Your own routes, asked in order before the preset; the first that matches wins unless it continues.";
-    let routes = reader.sections("routes", doc, |reader| read_route(reader, declared));
+    let routes = reader.sections("routes", doc, |reader| read_route(reader, declared, intervals));
     let routes = routes.optional().unwrap_or_default();
-    report_repeated(reader);
+    report_repeated(reader, "routes", "route");
     Routing { routes, preset, channels }
 }
 
-fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
+fn read_route(reader: &Reader<'_>, declared: &[String], intervals: &[ConfiguredInterval]) -> Route {
     let name = reader.parsed("name", "Its name, as `balefire why` shows it.", "a text of 1 to 64 characters", |text| {
         let length = text.chars().count();
         let clean = !text.chars().any(balefire_model::text::is_unsafe);
@@ -41,20 +46,27 @@ fn read_route(reader: &Reader<'_>, declared: &[String]) -> Route {
     let doc = "Who hears of it if nobody acknowledges or resolves it in time, step by step.";
     let escalate = reader.sections("escalate", doc, |reader| read_escalate(reader, declared));
     let escalate = escalate.optional().unwrap_or_default();
-    Route { name, matchers, to, goes_on, escalate }
+    let doc = "It sends only within these time intervals, by name; outside of them it takes what it matches and sends \
+               nothing.";
+    let active = read_interval_names(reader, "active_time_intervals", doc, intervals);
+    let doc = "It sends nothing within these time intervals, by name, and takes what it matches all the same.";
+    let mute = read_interval_names(reader, "mute_time_intervals", doc, intervals);
+    Route { name, matchers, to, goes_on, escalate, active, mute }
 }
 
 fn read_escalate(reader: &Reader<'_>, declared: &[String]) -> Escalate {
     let doc = "How long after the incident was routed: a duration, or `response-time` for the time that the severity \
                allows (critical at once, high 15m, medium 1h, low 24h, info never), or a sum such as \
                `response-time + 30m`.";
-    let after = reader.parsed("after", doc, "a duration such as 15m, response-time, or response-time + 30m", |text| {
-        match text.trim().strip_prefix("response-time") {
+    let after =
+        reader.parsed("after", doc, "a duration such as 15m, response-time, or response-time + 30m", |text| match text
+            .trim()
+            .strip_prefix("response-time")
+        {
             None => Some((parse_duration(text)?, false)),
             Some("") => Some((Duration::ZERO, true)),
             Some(more) => Some((parse_duration(more.trim().strip_prefix('+')?.trim())?, true)),
-        }
-    });
+        });
     let (after, response_time) = after.required((Duration::ZERO, false));
     let doc = "What ends the escalation: `acked`, also by being resolved.";
     reader.one_of("unless", doc, &[("acked", ())]).default_shown((), "acked");
@@ -87,23 +99,4 @@ fn read_matchers(reader: &Reader<'_>) -> Vec<Matcher> {
         }
     }
     matchers
-}
-
-/// `why` names routes, so that two of one name could not be told apart.
-fn report_repeated(reader: &Reader<'_>) {
-    let Some(Value::List(items)) = reader.node("routes").map(|node| &node.value) else { return };
-    let mut seen = HashMap::new();
-    for (index, name) in items.iter().enumerate().filter_map(|(index, item)| item.get("name").map(|name| (index, name)))
-    {
-        let Value::Scalar { text, .. } = &name.value else { continue };
-        if let Some(first) = seen.insert(text.as_str(), &name.place) {
-            reader.session().report(Problem {
-                place: name.place.clone(),
-                path: format!("routes[{index}].name"),
-                what: format!("another route has the name {:?}; first at {first}", balefire_model::text::cut(text, 80)),
-                allowed: None,
-                hint: Some("give one of the two another name".to_owned()),
-            });
-        }
-    }
 }
