@@ -22,6 +22,10 @@ const RESERVING_BATCH_BYTES: usize = 64 << 10;
 /// A larger buffer is given back after use.
 const BUFFER_BYTES_KEPT: usize = 8 << 20;
 
+/// Linux: the system, or this process, has too many files open (errno(3)); the standard library has no name for it.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// How a journal is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalOptions {
@@ -161,7 +165,7 @@ impl FileJournal {
                 Ok(())
             }
             // Nothing was there to lose: without the file the journal is what it was.
-            Err(source) if is_full(&source) && is_gone(std::fs::remove_file(&path)) => {
+            Err(source) if (is_full(&source) || lacks_descriptors(&source)) && is_gone(std::fs::remove_file(&path)) => {
                 Err(AppendError::Full { place: path.display().to_string(), source })
             }
             Err(source) => Err(self.give_up(path.display().to_string(), source)),
@@ -242,6 +246,11 @@ impl FileJournal {
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether a file cannot be opened because too many are: it passes, as a full disk does.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| [EMFILE, ENFILE].contains(&number))
 }
 
 /// Whether a file is not there after its removal; it may never have come to be.
