@@ -36,6 +36,9 @@ pub struct DeadLetter {
     pub cause: Cause,
     /// The reason in words: the last reply, most of the time.
     pub why: String,
+    /// The steps of its channel's fallback, as bits, that have taken it: none does so twice.
+    #[serde(default, skip_serializing_if = "crate::state::is_zero")]
+    pub handed_on: u32,
 }
 
 /// As much of a reply as is kept in memory; the journal has all of it.
@@ -54,6 +57,7 @@ impl DeadLetter {
             at,
             cause: why.0,
             why: balefire_model::text::cut(why.1, WHY_BYTES_MAX).into(),
+            handed_on: 0,
         }
     }
 }
@@ -93,6 +97,14 @@ impl DeadLetters {
 
     pub(crate) fn get(&self, delivery: DeliveryId) -> Option<&DeadLetter> {
         self.places.get(&delivery).map(|place| &self.letters[place].1)
+    }
+
+    pub(crate) fn handed_on(&mut self, delivery: DeliveryId, step: u32) {
+        if let Some(place) = self.places.get(&delivery)
+            && let Some((_, letter)) = self.letters.get_mut(place)
+        {
+            letter.handed_on |= step;
+        }
     }
 
     pub(crate) fn remove(&mut self, delivery: DeliveryId) {

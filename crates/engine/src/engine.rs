@@ -247,6 +247,8 @@ impl Engine {
             self.attempt_ended(now, attempt, Outcome::Unknown, &mut effects);
         }
         self.configure(now, settings, &mut effects);
+        self.escalate(now, &mut effects);
+        self.fall_back(now, &mut effects);
         self.dispatch(now, &mut effects);
         effects
     }
@@ -276,8 +278,7 @@ impl Engine {
         let channel = self.state.names[pending.channel as usize].clone();
         let failures = self.state.queues[pending.channel as usize].failures + 1;
         let retry = self.settings.channels.get(&channel).map(|policy| policy.retry).unwrap_or_default();
-        let (incident, decided_at, order, number) =
-            (pending.incident, pending.decided_at, pending.order, pending.channel);
+        let (incident, decided_at, number) = (pending.incident, pending.decided_at, pending.channel);
         // The user's template may be at fault: once without it, before the message is given up.
         let has_template = self.settings.channels.get(&channel).is_some_and(|policy| policy.has_template);
         let plain_next = has_template && !pending.plain && retry::is_payload_fault(&outcome);
@@ -294,7 +295,7 @@ impl Engine {
         self.record(now, Record::AttemptEnded(ended), effects);
         if let Some((cause, reason)) = given_up {
             self.given_up(now, delivery, closer, effects);
-            self.fall_back_at_once(now, (delivery, order), (cause, &reason), effects);
+            self.fall_back_at_once(now, delivery, (cause, &reason), effects);
         }
         self.check_health(now, number, &outcome, effects);
     }

@@ -6,6 +6,7 @@ use crate::gather::Stale;
 use crate::open::{About, Open};
 use crate::queue::{ChannelPolicy, Fallback};
 use crate::retry::later;
+use crate::state::bit;
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged, Suppressed};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, Record, State};
 use jiff::Timestamp;
@@ -52,7 +53,11 @@ impl Engine {
             let mut planned = self.plan_of(open.about.incident, Reason::Resolved, told.channel.clone());
             let arrived = open.told.iter().any(|other| other.channel == told.channel && other.arrived == Some(true));
             planned.behind = (!arrived).then_some(told.delivery);
-            deliveries.push(planned);
+            // Resolved once more, after a channel stood in late: a close that has not arrived yet will do.
+            let known = self.state.pending.contains_key(&planned.delivery);
+            if !known && self.state.dead.get(planned.delivery).is_none() {
+                deliveries.push(planned);
+            }
         }
         if !deliveries.is_empty() {
             let because = format!("resolved by {by}");
@@ -131,19 +136,25 @@ impl Engine {
     pub(crate) fn fall_back(&mut self, now: Timestamp, effects: &mut Effects) {
         let settings = self.settings.clone();
         let mut left = HANDED_ON_MAX;
-        for index in 0..self.state.names.len() {
-            let Some(policy) = settings.channels.get(&self.state.names[index]) else { continue };
-            while left > 0
-                && let Some((delivery, step)) = self.handed_on_next(now, index, policy)
-            {
-                let queue = &self.state.queues[index];
-                let (since, cause) = queue.failing.expect("only what fails hands on");
-                let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
-                let about = self.state.pending[&delivery].about();
-                let followed = self.stands_in(about, delivery, (policy, step), why);
-                self.record(now, Record::FollowedUp(followed), effects);
-                left -= 1;
-            }
+        let mut index = 0;
+        while left > 0 && index < self.state.names.len() {
+            let policy = settings.channels.get(&self.state.names[index]);
+            let Some((policy, (delivery, step))) =
+                policy.and_then(|policy| Some((policy, self.handed_on_next(now, index, policy)?)))
+            else {
+                index += 1;
+                continue;
+            };
+            let queue = &self.state.queues[index];
+            let (since, cause) = queue.failing.expect("only what fails hands on");
+            let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
+            let about = self.state.pending[&delivery].about();
+            let followed = self.stands_in(about, delivery, (policy, step), why);
+            self.record(now, Record::FollowedUp(followed), effects);
+            left -= 1;
+            // Who steps in may fail too, and may have been looked at before.
+            let next = self.state.names.iter().position(|name| *name == policy.fallback[step as usize].channel);
+            index = index.min(next.unwrap_or(index));
         }
     }
 
@@ -164,7 +175,8 @@ impl Engine {
             return None;
         }
         let from = queue.handed_on.get(step as usize).copied().unwrap_or(0);
-        let (_, delivery) = queue.by_order.range(from..).next()?;
+        let is_new = |delivery: &&DeliveryId| self.state.steps_taken(**delivery) & bit(step) == 0;
+        let delivery = queue.by_order.range(from..).map(|(_, delivery)| delivery).find(is_new)?;
         let decided_at = self.state.pending.get(delivery)?.decided_at;
         Some((*delivery, later(decided_at, fallback.after)))
     }
@@ -180,18 +192,17 @@ impl Engine {
     pub(crate) fn fall_back_at_once(
         &mut self,
         now: Timestamp,
-        (delivery, order): (DeliveryId, u64),
+        delivery: DeliveryId,
         (cause, why): (Cause, &str),
         effects: &mut Effects,
     ) {
         let Some(letter) = self.state.dead.get(delivery).cloned() else { return };
         let settings = self.settings.clone();
         let Some(policy) = settings.channels.get(&letter.channel) else { return };
-        let index = self.state.names.iter().position(|name| *name == letter.channel).expect("it had a queue");
         let about = About { incident: letter.incident, accepted_at: letter.accepted_at, severity: letter.severity };
         for (step, fallback) in (0..).zip(&policy.fallback) {
-            let taken = self.state.queues[index].handed_on.get(step as usize).is_some_and(|next| *next > order);
-            if !taken && fallback.on.takes_given_up(cause) {
+            let is_taken = self.state.steps_taken(delivery) & bit(step) != 0;
+            if !is_taken && fallback.on.takes_given_up(cause) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
                 let followed = self.stands_in(about, delivery, (policy, step), because);
                 self.record(now, Record::FollowedUp(followed), effects);
@@ -208,7 +219,8 @@ impl Engine {
         because: String,
     ) -> FollowedUp {
         let channel = &policy.fallback[step as usize].channel;
-        let reason = format!("{}\n{delivery}", Reason::Fallback.as_str());
+        // With the step: after a reload another step may name the channel that an earlier one named.
+        let reason = format!("{}-{step}\n{delivery}", Reason::Fallback.as_str());
         let planned = Planned {
             delivery: DeliveryId::derive(about.incident, &reason, channel),
             stands_in_for: Some(policy.name.clone()),

@@ -91,8 +91,13 @@ impl Engine {
         self.record(now, Record::HealthChanged(changed), effects);
         // Whoever heard that it fails hears that it is over, whatever the severity of that.
         let told = self.state.open.get(told_by).map(|open| open.told.iter().map(|told| told.channel.clone()));
-        let mut channels: Vec<String> = told.map(Iterator::collect).unwrap_or_default();
-        channels.dedup();
+        let mut channels: Vec<String> = Vec::new();
+        for channel in told.into_iter().flatten().filter(|channel| self.settings.channels.contains_key(channel)) {
+            // A channel that stood in for another one was told twice.
+            if !channels.contains(&channel) {
+                channels.push(channel);
+            }
+        }
         let because = format!("they were told that {name} fails");
         let taken = RouteTaken { route: OWN_SOURCE.to_owned(), because, channels: channels.clone(), muted_by: None };
         let resolved = StateChanged {

@@ -41,6 +41,14 @@ pub(crate) struct Rare {
     /// It waits until this one has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<DeliveryId>,
+    /// The steps of its channel's fallback, as bits, that took it before it was sent on its way again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub handed_on: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(crate) fn is_zero(bits: &u32) -> bool {
+    *bits == 0
 }
 
 impl Pending {
@@ -264,7 +272,7 @@ impl State {
         let channel = self.channel(&planned.channel);
         // What it waits for may have ended since.
         let behind = behind.filter(|first| self.pending.contains_key(first));
-        let rare = Rare { stands_in_for: stands_in_for.clone(), behind };
+        let rare = Rare { stands_in_for: stands_in_for.clone(), behind, handed_on: 0 };
         let pending = Pending {
             incident: about.incident,
             accepted_at: about.accepted_at,
@@ -330,8 +338,22 @@ impl State {
         self.open.ended(ended.incident, delivery, false);
     }
 
+    /// The steps of its channel's fallback, as bits, that have taken a delivery; of what has arrived nothing is known.
+    pub(crate) fn steps_taken(&self, delivery: DeliveryId) -> u32 {
+        match self.pending.get(&delivery) {
+            Some(pending) => self.steps_taken_of(pending),
+            None => self.dead.get(delivery).map_or(0, |letter| letter.handed_on),
+        }
+    }
+
+    fn steps_taken_of(&self, pending: &Pending) -> u32 {
+        let before = pending.rare.as_ref().map_or(0, |rare| rare.handed_on);
+        let steps = (0..).zip(&self.queues[pending.channel as usize].handed_on);
+        steps.filter(|(_, next)| **next > pending.order).fold(before, |taken, (step, _)| taken | bit(step))
+    }
+
     fn handed_on(&mut self, delivery: DeliveryId, step: u32) {
-        let Some(pending) = self.pending.get(&delivery) else { return };
+        let Some(pending) = self.pending.get(&delivery) else { return self.dead.handed_on(delivery, bit(step)) };
         let (step, next) = (step as usize, pending.order + 1);
         let queue = &mut self.queues[pending.channel as usize];
         if queue.handed_on.len() <= step {
@@ -352,7 +374,7 @@ impl State {
     fn redriven(&mut self, at: Timestamp, delivery: DeliveryId) {
         let Some(dead) = self.dead.take(delivery) else { return };
         let channel = self.channel(&dead.channel);
-        let rare = Rare { stands_in_for: dead.stands_in_for, behind: None };
+        let rare = Rare { stands_in_for: dead.stands_in_for, behind: None, handed_on: dead.handed_on };
         let pending = Pending {
             incident: dead.incident,
             accepted_at: dead.accepted_at,
@@ -404,8 +426,10 @@ impl State {
             }
             Next::GiveUp { cause, reason } => {
                 self.open.ended(pending.incident, ended.delivery, false);
+                let handed_on = self.steps_taken(ended.delivery);
                 if let Some(pending) = self.end(ended.delivery) {
                     let letter = DeadLetter::new(at, ended, &pending, (*cause, reason));
+                    let letter = DeadLetter { handed_on, ..letter };
                     self.dead.insert(ended.delivery, letter);
                 }
             }
@@ -424,6 +448,11 @@ impl State {
             self.keys.remove(&key);
         }
     }
+}
+
+/// A step of a fallback as a bit; a list of fallbacks is short.
+pub(crate) fn bit(step: u32) -> u32 {
+    1_u32.checked_shl(step).unwrap_or(0)
 }
 
 /// What an outcome says of the channel itself. A failing channel rests for half of the time until the failed delivery is
