@@ -20,8 +20,8 @@ pub(crate) enum Event {
     Patience { number: usize, attempt: u32 },
     /// The tailed file has lines to read.
     Tail { life: u64 },
-    /// A person acknowledges an incident.
-    Acknowledge,
+    /// A person acknowledges or resolves an incident, or decides on dead letters.
+    Act,
     /// A message reaches its receiver.
     Arrival { delivery: DeliveryId, sighting: Sighting },
     /// A reply reaches the process.

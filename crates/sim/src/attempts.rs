@@ -2,7 +2,7 @@
 //! letter, as from the application's workers.
 
 use crate::agenda::Event;
-use crate::network::{fate, sight};
+use crate::network::{Sighting, fate, sight};
 use crate::process::{Flight, Letter, Process};
 use crate::world::World;
 use balefire_channels::{Reply, Request, Step};
@@ -69,6 +69,10 @@ impl World {
         if let Some(after) = fate.arrives {
             let arrival = Event::Arrival { delivery: job.delivery, sighting: sight(request) };
             self.agenda.plan(self.now + after, arrival);
+        }
+        if let Some(after) = fate.again {
+            let sighting = Sighting { is_copy: true, ..sight(request) };
+            self.agenda.plan(self.now + after, Event::Arrival { delivery: job.delivery, sighting });
         }
         if let Some((after, reply)) = fate.replies {
             self.agenda.plan(self.now + after, Event::Answered { life, flight, reply });

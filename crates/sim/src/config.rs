@@ -4,8 +4,8 @@
 use crate::random::Random;
 use balefire_channels::{Channel, Host, Kind};
 use balefire_engine::matcher::Matcher;
-use balefire_engine::route::{Preset, Route, Routing};
-use balefire_engine::{ChannelPolicy, Rate, Retry, Settings};
+use balefire_engine::route::{Escalate, Preset, Route, Routing};
+use balefire_engine::{ChannelPolicy, Fallback, FallbackOn, Rate, Retry, Settings};
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,13 +56,49 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
             continue;
         }
         let channel = build(kind, settings);
-        policies.insert((*name).to_owned(), policy(random, name, kind, channel.limits().in_flight));
+        let mut policy = policy(random, name, kind, channel.limits().in_flight);
+        policy.fallback = fallback(random, name, left_out);
+        policies.insert((*name).to_owned(), policy);
         channels.insert((*name).to_owned(), channel);
         kinds.push(((*name).to_owned(), (*kind).to_owned()));
     }
     let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds };
     let settings = Settings { routing, channels: policies, digest: format!("configuration {number}") };
     Config { settings: Arc::new(settings), channels }
+}
+
+/// The channels that step in: only later ones in the list, or the first, so that there is no loop.
+fn fallback(random: &mut Random, name: &str, left_out: Option<&str>) -> Vec<Fallback> {
+    let place = RECIPES.iter().position(|(other, ..)| *other == name).expect("a channel of the list");
+    let there = RECIPES.iter().enumerate().filter(|(other, _)| place != 0 && (*other == 0 || *other > place));
+    let there: Vec<&str> = there.map(|(_, (name, ..))| *name).filter(|name| left_out != Some(name)).collect();
+    let mut steps = Vec::new();
+    if there.is_empty() || random.chance(500) {
+        return steps;
+    }
+    for _ in 0..random.between(1, 3) {
+        let on = random.pick(&[FallbackOn::Any, FallbackOn::Auth, FallbackOn::Network, FallbackOn::Rejected]);
+        let after = Duration::from_secs(random.pick(&[0, 5, 60, 900, 14_400]));
+        steps.push(Fallback { channel: random.pick(&there).to_owned(), after, on });
+    }
+    steps
+}
+
+/// Who is called if nobody acts; some of them at the same time, some by names that are no channel.
+fn escalate(random: &mut Random) -> Vec<Escalate> {
+    let step = |random: &mut Random| {
+        let after = Duration::from_secs(random.pick(&[1, 30, 900, 3_600, 86_400]));
+        let count = random.between(1, 2);
+        let mut to: Vec<String> = Vec::new();
+        for _ in 0..count {
+            let name = random.pick(&["soc-mail", "screen", "hook-a", "hook-b", "siem", "nobody"]).to_owned();
+            if !to.contains(&name) {
+                to.push(name);
+            }
+        }
+        Escalate { after, to, response_time: false }
+    };
+    (0..random.sometimes(400, 1, 3)).map(|_| step(random)).collect()
 }
 
 const PRESETS: [Preset; 3] = [Preset::Plan, Preset::Shipped, Preset::Custom];
@@ -85,7 +121,9 @@ fn routes(random: &mut Random) -> Vec<Route> {
         let matchers = matchers.iter().map(|text| Matcher::parse(text).expect("a condition that is written here"));
         let to = to.iter().map(|name| (*name).to_owned()).collect();
         let goes_on = place == 0 || random.chance(700);
-        routes.push(Route { name: name.to_owned(), matchers: matchers.collect(), to, goes_on, ..Route::default() });
+        let escalate = escalate(random);
+        let matchers = matchers.collect();
+        routes.push(Route { name: name.to_owned(), matchers, to, goes_on, escalate, ..Route::default() });
     }
     routes
 }
@@ -107,7 +145,16 @@ fn policy(random: &mut Random, name: &str, kind: &str, in_flight_max: u32) -> Ch
         1 => vec![rate(5, 1), rate(60, 600)],
         _ => Vec::new(),
     };
-    ChannelPolicy { name: name.to_owned(), kind: kind.to_owned(), in_flight, retry, rates, ..ChannelPolicy::default() }
+    ChannelPolicy {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        in_flight,
+        retry,
+        rates,
+        follows_up: random.chance(600),
+        has_template: random.chance(400),
+        ..ChannelPolicy::default()
+    }
 }
 
 fn build(kind: &str, settings: &[(&str, &str)]) -> Arc<dyn Channel> {

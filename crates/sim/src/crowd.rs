@@ -6,9 +6,9 @@ use crate::people::{Request, incidents};
 use crate::plan::SECOND;
 use crate::process::{Letter, Process, ReplyTo};
 use crate::world::{BEGINNING, World};
-use balefire_engine::{Answer, Input, Submission};
+use balefire_engine::{Answer, DeadLetterFilter, DeadLetterOrder, Input, Submission};
 use balefire_model::record::{InputRead, StateChanged};
-use balefire_model::{IncidentId, State};
+use balefire_model::{Cause, IncidentId, State};
 use jiff::Timestamp;
 
 /// The bytes of a line of the tailed file.
@@ -74,18 +74,50 @@ impl World {
         }
     }
 
-    pub(crate) fn acknowledge(&mut self) {
-        let told: Vec<IncidentId> =
-            self.requests.iter().flat_map(|request| request.told.iter().flatten()).copied().collect();
-        if told.is_empty() {
-            return;
-        }
+    /// A person does something, by what the history and the list of dead letters show.
+    pub(crate) fn act(&mut self) {
         self.changes += 1;
         let by = format!("person {}", self.changes);
-        let state = self.random.pick(&[State::Acked, State::Resolved]);
-        let incident = told[self.random.index(told.len())];
+        if self.random.chance(300) {
+            return self.move_dead_letters(by);
+        }
+        // The first ones again and again: what is acknowledged twice, or resolved after that, is of interest.
+        let known: Vec<IncidentId> = self.ledger.routed.iter().copied().collect();
+        let Some(few) = [3, known.len()].get(self.random.index(2)).map(|most| known.len().min(*most)) else { return };
+        if few == 0 {
+            return;
+        }
+        let incident = known[self.random.index(few)];
+        let state = self.random.pick(&[State::Acked, State::Resolved, State::Resolved]);
         let change = StateChanged { incident, state, by: by.clone(), comment: String::new() };
         self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });
+    }
+
+    fn move_dead_letters(&mut self, by: String) {
+        let dead: Vec<_> = self.ledger.dead.iter().copied().collect();
+        let one = if dead.is_empty() { None } else { Some(dead[self.random.index(dead.len())]) };
+        let mut filter = DeadLetterFilter::default();
+        match self.random.between(0, 4) {
+            0 => {}
+            1 => filter.channel = one.map(|id| self.ledger.courses[&id].channel.clone()),
+            2 => filter.cause = Some(self.random.pick(&[Cause::Size, Cause::Schema, Cause::Gone, Cause::Network])),
+            3 => filter.incidents.extend(one.map(|id| self.ledger.courses[&id].incident)),
+            _ => filter.deliveries.extend(one),
+        }
+        let purge = self.random.chance(300).then(|| "of no use any more".to_owned());
+        let order = DeadLetterOrder { filter, by: by.clone(), purge };
+        self.post(Letter { reply: Some(ReplyTo::Mover(by)), ..Letter::plain(Input::DeadLetters(order)) });
+    }
+
+    /// Somebody hears what has become of dead letters.
+    pub(crate) fn has_moved(&mut self, by: &str, answer: &Answer) {
+        let Answer::Moved { deliveries, .. } = answer else {
+            return self.ledger.faults.push(format!("{by} moved dead letters and got {answer:?}"));
+        };
+        let durable = self.ledger.moved.get(by).cloned().unwrap_or_default();
+        let same = durable.iter().eq(deliveries.iter().collect::<std::collections::BTreeSet<_>>());
+        self.report.moved += deliveries.len() as u64;
+        self.ledger.demand(same, || format!("{by} heard that {deliveries:?} are moved, durable are {durable:?}"));
     }
 
     /// The tail goes on where the journal says.

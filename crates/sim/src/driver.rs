@@ -3,6 +3,7 @@
 
 use crate::agenda::Event;
 use crate::disk::{DiskFault, Survival};
+use crate::health::alarming;
 use crate::plan::SECOND;
 use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot, replay};
 use crate::world::World;
@@ -66,7 +67,8 @@ impl World {
             match act {
                 Act::Send(job) => round.jobs.push(job),
                 Act::Gather(gather) => round.gathers.push(gather),
-                Act::Answer(_) | Act::Alarm(_) => {}
+                Act::Alarm(_) => round.alarms += 1,
+                Act::Answer(_) => {}
             }
         }
         self.note(&format!("start {} with {} records", self.lives, self.disk.position()));
@@ -158,7 +160,10 @@ impl World {
 
     /// Appends a round's records with one sync, then acts.
     fn commit(&mut self, process: &mut Process, round: Round) -> Committed {
-        let Round { at, mut records, answers, jobs, gathers, ended } = round;
+        let Round { at, mut records, answers, jobs, gathers, ended, alarms } = round;
+        let alarming = alarming(&records);
+        self.ledger
+            .demand(alarms == alarming, || format!("{alarms} alarms for {alarming} failures that none hears of"));
         if self.chance(self.plan.snapshots) {
             let snapshot = Record::Snapshot(process.engine.state().snapshot());
             process.engine.apply(at, &snapshot);
@@ -176,7 +181,7 @@ impl World {
         if !entries.is_empty() {
             self.trace_entries(&entries);
             match self.append(&entries) {
-                Ok(()) => {}
+                Ok(()) => self.ledger.batch_over(at, process.stopping.is_some()),
                 Err(AppendError::Full { .. }) => {
                     answers.into_iter().for_each(|(reply, _)| self.refuse(reply));
                     return Committed::Full(ended);
@@ -318,6 +323,7 @@ impl World {
                 let durable = self.ledger.changes.contains(&name);
                 self.ledger.demand(durable, || format!("{name} heard of a change before it was durable"));
             }
+            ReplyTo::Mover(name) => self.has_moved(&name, &answer),
             ReplyTo::Administrator => self.report.reloads += 1,
         }
     }
@@ -331,7 +337,7 @@ impl World {
                 self.file.asked = self.file.next;
                 self.agenda.plan(self.now + FULL_WAIT, Event::Tail { life });
             }
-            ReplyTo::Person(_) | ReplyTo::Administrator => {}
+            ReplyTo::Person(_) | ReplyTo::Mover(_) | ReplyTo::Administrator => {}
         }
     }
 

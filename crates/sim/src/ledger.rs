@@ -2,19 +2,26 @@
 //! what must hold, and says what does not.
 
 use crate::config::STEADY;
+use crate::follow::Follow;
+use crate::health::Telling;
+use crate::lane::Lane;
 use crate::network::{Sighting, mark};
-use balefire_engine::{ChannelPolicy, Settings};
+use balefire_engine::{OWN_SOURCE, Settings};
 use balefire_model::record::{
-    AttemptEnded, AttemptStarted, Configured, FollowedUp, Next, Planned, Routed, Submitted, Suppressed,
+    AttemptEnded, AttemptStarted, Configured, Next, Planned, Redriven, Routed, Submitted, Suppressed,
 };
-use balefire_model::{DeliveryId, Entry, Incident, IncidentId, Outcome, Record, Severity};
-use jiff::Timestamp;
+use balefire_model::{Cause, DeliveryId, Entry, Incident, IncidentId, Outcome, Reason, Record, Severity, State};
+use jiff::{SignedDuration, Timestamp};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long the steady channel may take for a delivery while the process is up, in microseconds: the others fail for
 /// hours at the same time.
 const STEADY_BOUND: u64 = 60_000_000;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// When something is looked at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +38,18 @@ pub(crate) struct Course {
     pub incident: IncidentId,
     pub channel: String,
     pub severity: Severity,
+    pub reason: Reason,
+    pub is_stand_in: bool,
+    follows_up: bool,
+    /// Among all deliveries, in the order of the decisions.
+    pub order: usize,
     /// The delivery that must have ended before.
     behind: Option<DeliveryId>,
     planned: Moment,
+    /// When it was decided on, or sent on its way again.
+    pub decided_at: Timestamp,
+    /// Whether the next attempt leaves the user's template out.
+    plain: bool,
     attempts: u32,
     under_way: bool,
     due: Option<Timestamp>,
@@ -41,17 +57,14 @@ pub(crate) struct Course {
     uncertain: u32,
     receipts: u32,
     pub ended: bool,
-    delivered: bool,
+    pub delivered: bool,
 }
 
-/// What the records say of one channel.
-#[derive(Debug, Default)]
-struct Lane {
-    policy: Option<ChannelPolicy>,
-    open: BTreeSet<DeliveryId>,
-    under_way: u32,
-    /// Since the rates were last changed or the clock was last set back.
-    starts: Vec<Timestamp>,
+impl Course {
+    /// Whether it tells a channel of something whose end that channel wants to hear.
+    pub(crate) fn opens(&self) -> bool {
+        self.follows_up && !matches!(self.reason, Reason::Resolved | Reason::Test)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,19 +75,33 @@ pub(crate) struct Ledger {
     pub marks: BTreeMap<String, u32>,
     pub keys: BTreeMap<String, Vec<IncidentId>>,
     pub changes: BTreeSet<String>,
-    routed: BTreeSet<IncidentId>,
+    pub routed: BTreeSet<IncidentId>,
+    decisions: usize,
     pub courses: BTreeMap<DeliveryId, Course>,
-    lanes: BTreeMap<String, Lane>,
-    /// Which ids were seen for a channel and a mark.
-    seen: BTreeMap<(String, String), BTreeSet<String>>,
+    pub by_incident: BTreeMap<IncidentId, Vec<DeliveryId>>,
+    pub lanes: BTreeMap<String, Lane>,
+    /// What will not be made, by a rule.
+    pub called_off: BTreeSet<DeliveryId>,
+    /// What was given up and neither sent on its way again nor purged.
+    pub dead: BTreeSet<DeliveryId>,
+    /// Who moved which dead letters.
+    pub moved: BTreeMap<String, BTreeSet<DeliveryId>>,
+    /// Incidents of the engine's making that a person resolved.
+    pub closed_by_hand: BTreeSet<IncidentId>,
+    pub follow: Follow,
+    pub telling: Telling,
+    /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
+    seen: BTreeMap<(String, String), (usize, BTreeSet<String>)>,
+    /// Whether one channel never fails.
+    pub has_steady: bool,
     /// What does not hold.
     pub faults: Vec<String>,
 }
 
 impl Ledger {
-    pub(crate) fn new(configs: impl Iterator<Item = Arc<Settings>>) -> Ledger {
+    pub(crate) fn new(configs: impl Iterator<Item = Arc<Settings>>, has_steady: bool) -> Ledger {
         let configs = configs.map(|settings| (settings.digest.clone(), settings)).collect();
-        Ledger { configs, ..Ledger::default() }
+        Ledger { configs, has_steady, ..Ledger::default() }
     }
 
     /// Notes a fault unless `holds`.
@@ -101,20 +128,25 @@ impl Ledger {
         match record {
             Record::Accepted(incident) => self.accepted(&incident),
             Record::Submitted(submitted) => self.submitted(submitted),
-            Record::Routed(routed) => self.was_routed(&routed, moment),
+            Record::Routed(routed) => self.was_routed(at, &routed, moment),
             Record::AttemptStarted(started) => self.started(at, &started),
-            Record::AttemptEnded(ended) => self.attempt_ended(&ended, moment),
-            Record::StateChanged(change) => _ = self.changes.insert(change.by),
+            Record::AttemptEnded(ended) => self.attempt_ended(at, &ended, moment),
+            Record::StateChanged(change) => {
+                let by_hand = change.state == State::Resolved && change.by != OWN_SOURCE;
+                self.closed_by_hand.extend(by_hand.then_some(change.incident));
+                self.state_changed(change);
+            }
             Record::Configured(configured) => self.configured(&configured),
-            Record::FollowedUp(followed) => self.followed_up(&followed, moment),
+            Record::FollowedUp(followed) => self.followed_up(at, &followed, moment),
             Record::Suppressed(suppressed) => self.suppressed(&suppressed),
-            Record::InputRead(_)
-            | Record::Snapshot(_)
-            | Record::Started(_)
-            | Record::Stopped(_)
-            | Record::HealthChanged(_)
-            | Record::Redriven(_)
-            | Record::Purged(_) => {}
+            Record::HealthChanged(changed) => self.health_changed(&changed),
+            Record::Redriven(redriven) => self.redriven(at, redriven, moment),
+            Record::Purged(purged) => {
+                let dead = self.dead.remove(&purged.delivery) && !purged.comment.is_empty();
+                self.demand(dead, || format!("{purged:?} is no dead letter, or for no reason"));
+                self.moved.entry(purged.by).or_default().insert(purged.delivery);
+            }
+            Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
 
@@ -123,6 +155,7 @@ impl Ledger {
         *self.marks.entry(mark.clone()).or_default() += 1;
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));
+        self.check_own(incident);
     }
 
     fn submitted(&mut self, submitted: Submitted) {
@@ -131,7 +164,7 @@ impl Ledger {
         self.demand(!twice, || format!("the request with the key {key} was taken twice"));
     }
 
-    fn was_routed(&mut self, routed: &Routed, moment: Moment) {
+    fn was_routed(&mut self, at: Timestamp, routed: &Routed, moment: Moment) {
         let id = routed.incident;
         let known = self.incidents.contains_key(&id);
         let first = self.routed.insert(id);
@@ -144,23 +177,42 @@ impl Ledger {
                 routed.history_only
             )
         });
+        self.check_told(routed);
+        self.follow.steps.extend((0..).zip(&routed.escalations).map(|(step, asked)| ((id, step), asked.clone())));
         for planned in &routed.deliveries {
             let expected = DeliveryId::derive(id, planned.reason.as_str(), &planned.channel);
             self.demand(planned.delivery == expected, || {
                 format!("delivery {} of {id} to {} should be {expected}", planned.delivery, planned.channel)
             });
-            self.planned(id, routed.severity, planned, moment);
+            self.planned(at, (id, routed.severity), planned, moment);
         }
     }
 
-    fn planned(&mut self, incident: IncidentId, severity: Severity, planned: &Planned, moment: Moment) {
-        self.lanes.entry(planned.channel.clone()).or_default().open.insert(planned.delivery);
+    pub(crate) fn planned(
+        &mut self,
+        at: Timestamp,
+        (incident, severity): (IncidentId, Severity),
+        planned: &Planned,
+        moment: Moment,
+    ) {
+        let Planned { delivery, channel, reason, stands_in_for, behind, follows_up } = planned.clone();
+        self.lanes.entry(channel.clone()).or_default().open.insert((Reverse(severity), delivery));
+        if let Some(mark) = self.incidents.get(&incident) {
+            self.seen.entry((channel.clone(), mark.clone())).or_default().0 += 1;
+        }
+        self.decisions += 1;
         let course = Course {
             incident,
-            channel: planned.channel.clone(),
+            channel,
             severity,
-            behind: planned.behind,
+            reason,
+            is_stand_in: stands_in_for.is_some(),
+            follows_up,
+            order: self.decisions,
+            behind,
             planned: moment,
+            decided_at: at,
+            plain: false,
             attempts: 0,
             under_way: false,
             due: None,
@@ -169,28 +221,80 @@ impl Ledger {
             ended: false,
             delivered: false,
         };
-        let twice = self.courses.insert(planned.delivery, course).is_some();
-        self.demand(!twice, || format!("delivery {} was decided on twice", planned.delivery));
-    }
-
-    fn followed_up(&mut self, followed: &FollowedUp, moment: Moment) {
-        let id = followed.incident;
-        let known = self.routed.contains(&id);
-        self.demand(known, || format!("incident {id} was followed up before it was routed"));
-        for planned in &followed.deliveries {
-            self.planned(id, followed.severity, planned, moment);
+        let before = self.courses.insert(delivery, course);
+        let Some(before) = before else { return self.by_incident.entry(incident).or_default().push(delivery) };
+        // A person resolves once more, and another channel has stood in since: the close is repeated under its id.
+        let repeated = reason == Reason::Resolved && before.delivered;
+        if let Some(course) = self.courses.get_mut(&delivery) {
+            course.receipts = before.receipts;
+            course.uncertain = before.uncertain + 1;
         }
+        self.demand(repeated, || format!("{planned:?} of {incident} was decided on twice"));
     }
 
+    /// Rules that call off what is not needed say the truth.
     fn suppressed(&mut self, suppressed: &Suppressed) {
         let Some(course) = self.courses.get_mut(&suppressed.delivery) else {
             return self.faults.push(format!("{suppressed:?}, which was never decided on"));
         };
-        let fits = !course.ended && !course.under_way && !suppressed.rule.is_empty() && !suppressed.because.is_empty();
+        let follows = !course.ended && !course.under_way && !suppressed.because.is_empty();
         let story = format!("{suppressed:?} does not follow on {course:?}");
         course.ended = true;
-        self.lanes.entry(suppressed.channel.clone()).or_default().open.remove(&suppressed.delivery);
-        self.demand(fits, || story);
+        let behind = course.behind.and_then(|first| self.courses.get(&first));
+        let course = &self.courses[&suppressed.delivery];
+        let is_true = match suppressed.rule.as_str() {
+            "nothing-to-close" => {
+                course.reason == Reason::Resolved && behind.is_some_and(|first| first.ended && !first.delivered)
+            }
+            "resolved-first" => course.reason == Reason::Escalated && self.follow.resolved.contains(&course.incident),
+            _ => false,
+        };
+        let place = (Reverse(course.severity), suppressed.delivery);
+        self.called_off.insert(suppressed.delivery);
+        self.lanes.entry(suppressed.channel.clone()).or_default().open.remove(&place);
+        self.demand(follows && is_true, || story);
+    }
+
+    /// Somebody sent a dead letter on its way again.
+    fn redriven(&mut self, at: Timestamp, redriven: Redriven, moment: Moment) {
+        let Redriven { delivery, by, .. } = redriven;
+        let dead = self.dead.remove(&delivery);
+        self.decisions += 1;
+        let order = self.decisions;
+        self.demand(dead, || format!("{delivery} was sent again by {by}, and is no dead letter"));
+        self.moved.entry(by).or_default().insert(delivery);
+        if let Some(course) = self.courses.get_mut(&delivery) {
+            course.ended = false;
+            course.plain = false;
+            course.decided_at = at;
+            course.order = order;
+            course.planned = moment;
+            let place = (Reverse(course.severity), delivery);
+            self.lanes.entry(course.channel.clone()).or_default().open.insert(place);
+        }
+    }
+
+    /// What the records of one append must have brought: nothing is left to do that could be done.
+    pub(crate) fn batch_over(&mut self, at: Timestamp, draining: bool) {
+        self.check_health();
+        self.check_followed(at);
+        if draining {
+            return;
+        }
+        let mut faults = Vec::new();
+        for (name, lane) in &self.lanes {
+            let worst = lane.open.iter().take_while(|(severity, _)| severity.0 == Severity::Critical);
+            let may_go = |id: &DeliveryId| {
+                let course = &self.courses[id];
+                !course.under_way && course.due.is_none_or(|due| due <= at) && !self.is_behind(course)
+            };
+            if lane.has_room_for_critical(at)
+                && let Some((_, waits)) = worst.into_iter().find(|(_, id)| may_go(id))
+            {
+                faults.push(format!("at {at}, {waits} is critical and waits for {name}, which has room"));
+            }
+        }
+        self.faults.append(&mut faults);
     }
 
     /// Whether a delivery waits until another one has ended.
@@ -214,15 +318,11 @@ impl Ledger {
         course.under_way = true;
         course.attempts = *attempt;
         course.due = None;
+        let severity = course.severity;
         self.demand(in_turn, || story);
-        let lane = self.lanes.entry(channel.clone()).or_default();
-        let (under_way, window) = (lane.under_way, lane.policy.as_ref().map_or(0, |policy| policy.in_flight));
-        lane.under_way += 1;
-        let crowded = lane.crowded(at);
-        self.demand(under_way < window, || {
-            format!("{channel} has {under_way} attempts under way of {window}, and one more")
-        });
-        self.demand(crowded.is_none(), || format!("{channel} gets more than {crowded:?} at {at}"));
+        self.check_closes(*delivery);
+        let broken = self.lanes.entry(channel.clone()).or_default().start(at, severity);
+        self.demand(broken.is_none(), || format!("{channel}: {}", broken.unwrap_or_default()));
     }
 
     /// No delivery that could go has a higher severity than the one that goes.
@@ -230,20 +330,21 @@ impl Ledger {
         let (Some(goes), Some(lane)) = (self.courses.get(&started.delivery), self.lanes.get(&started.channel)) else {
             return;
         };
-        let waits = |id: &&DeliveryId| {
-            let other = &self.courses[*id];
-            let may_go = !other.under_way && other.due.is_none_or(|due| due <= at) && !self.is_behind(other);
-            may_go && other.severity > goes.severity
+        let waits = |(_, id): &&(Reverse<Severity>, DeliveryId)| {
+            let other = &self.courses[id];
+            !other.under_way && other.due.is_none_or(|due| due <= at) && !self.is_behind(other)
         };
-        if let Some(worse) = lane.open.iter().find(waits) {
+        let mut worse = lane.open.iter().take_while(|(severity, _)| severity.0 > goes.severity);
+        if let Some((_, worse)) = worse.find(waits) {
             let fault =
                 format!("{} of {} goes to {} while {worse} waits", started.delivery, goes.severity, goes.channel);
             self.faults.push(fault);
         }
     }
 
-    fn attempt_ended(&mut self, ended: &AttemptEnded, moment: Moment) {
+    fn attempt_ended(&mut self, at: Timestamp, ended: &AttemptEnded, moment: Moment) {
         let AttemptEnded { delivery, attempt, outcome, next, .. } = ended;
+        self.check_patience(at, ended);
         let Some(course) = self.courses.get_mut(delivery) else {
             return self.faults.push(format!("the end of an attempt of {delivery}, which was never decided on"));
         };
@@ -260,16 +361,45 @@ impl Ledger {
         course.due = if let Next::Retry(due) = next { Some(*due) } else { None };
         course.ended = course.due.is_none();
         course.delivered = delivered;
+        course.plain |= ended.plain_next;
         let took = moment.good - course.planned.good;
         let bound = STEADY_BOUND + (moment.back - course.planned.back);
-        let late = course.channel == STEADY && course.ended && took > bound;
-        let lane = self.lanes.entry(course.channel.clone()).or_default();
-        lane.under_way = lane.under_way.saturating_sub(1);
+        let late = self.has_steady && course.channel == STEADY && course.ended && took > bound;
+        let channel = course.channel.clone();
+        let lane = self.lanes.entry(channel.clone()).or_default();
+        lane.end(ended);
         if course.ended {
-            lane.open.remove(delivery);
+            lane.open.remove(&(Reverse(course.severity), *delivery));
+        }
+        if let Next::GiveUp { cause, .. } = next {
+            self.dead.insert(*delivery);
+            self.needs_stand_in(*delivery, &channel, *cause);
         }
         self.demand(in_turn && fits, || story);
         self.demand(!late, || format!("{delivery} to the steady channel took {took} µs of good time"));
+    }
+
+    /// What is given up had its time, and its try without the template; who asks for patience gets it.
+    fn check_patience(&mut self, at: Timestamp, ended: &AttemptEnded) {
+        let Some(course) = self.courses.get(&ended.delivery) else { return };
+        let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.clone()).unwrap_or_default();
+        let is_payload = matches!(ended.outcome, Outcome::Rejected { cause: Cause::Size | Cause::Schema, .. });
+        let plain_next = is_payload && policy.has_template && !course.plain;
+        let right = match (&ended.outcome, &ended.next) {
+            (Outcome::Deferred { after_ms: Some(ms), .. }, Next::Retry(due)) => {
+                due.duration_since(at) >= SignedDuration::from_millis(i64::try_from(*ms).unwrap_or(i64::MAX)).min(DAY)
+            }
+            (_, Next::GiveUp { cause: Cause::Size | Cause::Schema | Cause::Gone, .. }) => !plain_next,
+            (_, Next::GiveUp { cause, .. }) => {
+                let asked = if *cause == Cause::Quota { DAY.unsigned_abs() } else { Duration::from_secs(75) };
+                let longest = asked.max(policy.retry.cap.mul_f64(1.25));
+                at.duration_since(course.decided_at) + SignedDuration::try_from(longest).expect("hours at most")
+                    > SignedDuration::try_from(policy.retry.horizon).expect("hours at most")
+            }
+            _ => true,
+        };
+        let story = format!("{ended:?} at {at} is not what {policy:?} says of {course:?}");
+        self.demand(right && plain_next == ended.plain_next, || story);
     }
 
     fn configured(&mut self, configured: &Configured) {
@@ -296,7 +426,7 @@ impl Ledger {
         let Some(course) = self.courses.get_mut(&delivery) else {
             return self.faults.push(format!("a message of {delivery}, which was never decided on"));
         };
-        course.receipts += 1;
+        course.receipts += u32::from(!sighting.is_copy);
         let (channel, incident) = (course.channel.clone(), course.incident);
         let mark = self.incidents.get(&incident).cloned();
         let (Some(mark), true) = (mark.clone(), mark == sighting.mark) else {
@@ -304,10 +434,10 @@ impl Ledger {
         };
         if let Some(id) = &sighting.id {
             self.demand(*id == delivery.to_string(), || format!("{channel} got {delivery} under the id {id}"));
-            let ids = self.seen.entry((channel, mark.clone())).or_default();
+            let (decided, ids) = self.seen.entry((channel, mark.clone())).or_default();
             ids.insert(id.clone());
-            let (ids, incidents) = (ids.len(), self.marks.get(&mark).copied().unwrap_or(0) as usize);
-            self.demand(ids <= incidents, || format!("{mark} came under {ids} ids for {incidents} incidents"));
+            let (ids, decided) = (ids.len(), *decided);
+            self.demand(ids <= decided, || format!("{mark} came under {ids} ids for {decided} deliveries"));
         }
     }
 
@@ -343,29 +473,5 @@ impl Ledger {
         courses.fold((0, 0, 0), |(deliveries, attempts, receipts), course| {
             (deliveries + 1, attempts + u64::from(course.attempts), receipts + u64::from(course.receipts))
         })
-    }
-}
-
-impl Lane {
-    fn configure(&mut self, policy: &ChannelPolicy) {
-        if self.policy.as_ref().is_none_or(|before| before.rates != policy.rates) {
-            self.starts.clear();
-        }
-        self.policy = Some(policy.clone());
-    }
-
-    /// Takes a start; the rate that it breaks, if it breaks one.
-    fn crowded(&mut self, at: Timestamp) -> Option<balefire_engine::Rate> {
-        if self.starts.last().is_some_and(|last| at < *last) {
-            self.starts.clear();
-        }
-        let rates = self.policy.as_ref().map(|policy| policy.rates.as_slice()).unwrap_or_default();
-        let broken = rates.iter().find(|rate| {
-            let first = self.starts.len().checked_sub(rate.count as usize);
-            first.is_some_and(|first| at.duration_since(self.starts[first]).unsigned_abs() < rate.per)
-        });
-        let broken = broken.copied();
-        self.starts.push(at);
-        broken
     }
 }

@@ -8,6 +8,9 @@ mod config;
 mod crowd;
 mod disk;
 mod driver;
+mod follow;
+mod health;
+mod lane;
 mod ledger;
 mod network;
 mod people;
@@ -43,6 +46,10 @@ pub struct Report {
     pub full_disks: u64,
     /// Configurations that came into force while the process ran.
     pub reloads: u64,
+    /// Dead letters that were moved.
+    pub moved: u64,
+    /// Records by kind, such as `followed_up`.
+    pub kinds: std::collections::BTreeMap<&'static str, u64>,
     /// Snapshots in the journal.
     pub snapshots: u64,
     /// Records in the journal.

@@ -13,8 +13,12 @@ pub(crate) enum Behaviour {
     Slow,
     /// No connection.
     Refuses,
+    /// Nothing comes through, and nobody says so.
+    Drops,
     /// Takes the message and never answers.
     Swallows,
+    /// Takes the message twice, the second time at any later time.
+    Repeats,
     /// Takes the message and ends the connection.
     CutsOff,
     /// Fails in itself, having taken the message or not.
@@ -30,10 +34,12 @@ pub(crate) enum Behaviour {
     Moody,
 }
 
-pub(crate) const ILL: [Behaviour; 10] = [
+pub(crate) const ILL: [Behaviour; 12] = [
     Behaviour::Slow,
     Behaviour::Refuses,
+    Behaviour::Drops,
     Behaviour::Swallows,
+    Behaviour::Repeats,
     Behaviour::CutsOff,
     Behaviour::Fails,
     Behaviour::Busy,
@@ -47,6 +53,8 @@ pub(crate) const ILL: [Behaviour; 10] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Fate {
     pub arrives: Option<u64>,
+    /// After how many it arrives once more.
+    pub again: Option<u64>,
     pub replies: Option<(u64, Reply)>,
 }
 
@@ -54,9 +62,12 @@ pub(crate) struct Fate {
 pub(crate) fn fate(behaviour: Behaviour, request: &Request, random: &mut Random) -> Fate {
     let there = random.between(200, 20_000);
     let back = there + random.between(200, 20_000);
-    let accepted =
-        |delay, random: &mut Random| Fate { arrives: Some(there), replies: Some((delay, accepted(request, random))) };
-    let refused = |reply| Fate { arrives: None, replies: Some((back, reply)) };
+    let accepted = |delay, random: &mut Random| Fate {
+        arrives: Some(there),
+        again: None,
+        replies: Some((delay, accepted(request, random))),
+    };
+    let refused = |reply| Fate { arrives: None, again: None, replies: Some((back, reply)) };
     match behaviour {
         Behaviour::Well => accepted(back, random),
         Behaviour::Slow => {
@@ -64,16 +75,29 @@ pub(crate) fn fate(behaviour: Behaviour, request: &Request, random: &mut Random)
             accepted(delay, random)
         }
         Behaviour::Refuses => refused(failed("connection refused")),
-        Behaviour::Swallows => Fate { arrives: Some(there), replies: None },
-        Behaviour::CutsOff => {
-            Fate { arrives: Some(there), replies: Some((back, failed("the connection ended before the answer"))) }
+        Behaviour::Drops => Fate { arrives: None, again: None, replies: None },
+        Behaviour::Repeats => {
+            let again = Some(random.between(there, 600_000_000));
+            Fate { again, ..accepted(back, random) }
         }
+        Behaviour::Swallows => Fate { arrives: Some(there), again: None, replies: None },
+        Behaviour::CutsOff => Fate {
+            arrives: Some(there),
+            again: None,
+            replies: Some((back, failed("the connection ended before the answer"))),
+        },
         Behaviour::Fails => {
             let arrives = random.chance(500).then_some(there);
-            Fate { arrives, replies: Some((back, status(request, 500, 421, random))) }
+            Fate { arrives, again: None, replies: Some((back, status(request, 500, 421, random))) }
         }
-        Behaviour::Busy => refused(status(request, 429, 451, random)),
-        Behaviour::Unauthorized => refused(status(request, 401, 535, random)),
+        Behaviour::Busy => {
+            let http = random.pick(&[429, 429, 503]);
+            refused(status(request, http, random.pick(&[421, 450, 451]), random))
+        }
+        Behaviour::Unauthorized => {
+            let http = random.pick(&[401, 403]);
+            refused(status(request, http, 535, random))
+        }
         Behaviour::Rejects => {
             let (http, smtp) = random.pick(&[(400, 554), (413, 552), (410, 550)]);
             refused(status(request, http, smtp, random))
@@ -84,7 +108,7 @@ pub(crate) fn fate(behaviour: Behaviour, request: &Request, random: &mut Random)
                 1 => Reply::Smtp { code: 1, text: "\u{1b}[31m\r\n".to_owned() },
                 _ => failed("\0\u{202e}"),
             };
-            Fate { arrives: random.chance(500).then_some(there), replies: Some((back, reply)) }
+            Fate { arrives: random.chance(500).then_some(there), again: None, replies: Some((back, reply)) }
         }
         Behaviour::Moody => {
             let mood = if random.chance(500) { Behaviour::Well } else { random.pick(&ILL) };
@@ -93,6 +117,19 @@ pub(crate) fn fate(behaviour: Behaviour, request: &Request, random: &mut Random)
         }
     }
 }
+
+/// What far sides write into `Retry-After`; the date is in the first hour of every life.
+const WAITS: [&str; 9] = [
+    "0",
+    "3",
+    "120",
+    "3600",
+    "soon",
+    "-5",
+    "99999999999999999999",
+    "Sun, 22 Nov 2026 03:30:00 GMT",
+    "Wed, 21 Oct 2015 07:28:00 GMT",
+];
 
 fn failed(detail: &str) -> Reply {
     Reply::Failed { cause: Cause::Network, detail: detail.to_owned() }
@@ -111,8 +148,8 @@ fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply
     match request {
         Request::Http(_) => {
             let mut headers = Vec::new();
-            if http == 429 && random.chance(800) {
-                let wait = random.pick(&["0", "3", "120", "3600", "soon", "99999999999999999999"]);
+            if matches!(http, 429 | 503) && random.chance(800) {
+                let wait = random.pick(&WAITS);
                 headers.push(("retry-after".to_owned(), wait.to_owned()));
             }
             Reply::Http(HttpReply { status: http, headers, body: b"words\r\nof the far side".to_vec() })
@@ -129,6 +166,8 @@ pub(crate) struct Sighting {
     pub id: Option<String>,
     /// The mark in the incident's title.
     pub mark: Option<String>,
+    /// Whether the network made it of another one.
+    pub is_copy: bool,
 }
 
 /// Reads a message as its receiver would.
@@ -152,7 +191,7 @@ pub(crate) fn sight(request: &Request) -> Sighting {
         }
         Request::Screen(screen) => (None, screen.plain.clone()),
     };
-    Sighting { id, mark: mark(&text) }
+    Sighting { id, mark: mark(&text), is_copy: false }
 }
 
 /// What tells of which incident a text is: the mark of one that was sent, the first words of the title of one of the

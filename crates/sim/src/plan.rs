@@ -28,12 +28,16 @@ pub(crate) struct Plan {
     pub clock_jumps: u64,
     pub reloads: u64,
     pub stops: u64,
+    /// What people do.
+    pub acts: u64,
     /// How often a receiver changes.
     pub moods: u64,
     /// In a thousand of these changes, to something worse.
     pub illness: u64,
     /// Whether one receiver never gets well.
     pub lost_receiver: bool,
+    /// Whether one channel always works.
+    pub has_steady: bool,
 }
 
 impl Plan {
@@ -54,6 +58,8 @@ impl Plan {
             moods: random.between(0, 40),
             illness: random.pick(&[200, 500, 900]),
             lost_receiver: random.chance(250),
+            acts: random.pick(&[0, 4, 30]),
+            has_steady: random.chance(800),
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum ReplyTo {
     Tail,
     /// A person, who is named in the change.
     Person(String),
+    /// A person who moves dead letters, who is named in the records.
+    Mover(String),
     /// Whoever asked for a reload.
     Administrator,
 }
@@ -59,6 +61,8 @@ pub(crate) struct Round {
     pub jobs: Vec<Job>,
     pub gathers: Vec<Gather>,
     pub ended: Vec<Input>,
+    /// How often nobody could be told.
+    pub alarms: usize,
 }
 
 #[derive(Debug)]
@@ -118,7 +122,7 @@ impl Process {
                 }
                 balefire_engine::Act::Send(job) => round.jobs.push(job),
                 balefire_engine::Act::Gather(gather) => round.gathers.push(gather),
-                balefire_engine::Act::Alarm(_) => {}
+                balefire_engine::Act::Alarm(_) => round.alarms += 1,
             }
         }
     }

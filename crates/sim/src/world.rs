@@ -13,7 +13,8 @@ use crate::plan::{Plan, SECOND};
 use crate::process::{Letter, Process, ReplyTo};
 use crate::random::Random;
 use crate::trace::Trace;
-use balefire_engine::Input;
+use balefire_engine::{DeadLetterFilter, Input};
+use balefire_model::DeliveryId;
 use balefire_model::record::kind;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +73,7 @@ impl World {
             behaviours: names.map(|name| (name.clone(), Behaviour::Well)).collect(),
             requests,
             file: TailedFile { lines, ..TailedFile::default() },
-            ledger: Ledger::new(configs.iter().map(|config| config.settings.clone())),
+            ledger: Ledger::new(configs.iter().map(|config| config.settings.clone()), plan.has_steady),
             lives: 0,
             flights: 0,
             changes: 0,
@@ -98,7 +99,7 @@ impl World {
                 if self.random.chance(700) { at + self.random.between(0, 20_000) } else { self.random.between(0, end) };
             self.agenda.plan(at.min(end), Event::Request { number });
         }
-        let names: Vec<String> = self.behaviours.keys().filter(|name| *name != STEADY).cloned().collect();
+        let names: Vec<String> = self.behaviours.keys().filter(|name| self.may_fall_ill(name)).cloned().collect();
         for _ in 0..self.plan.moods {
             let channel = names[self.random.index(names.len())].clone();
             self.plan_any(Event::Mood { channel });
@@ -120,9 +121,13 @@ impl World {
         for _ in 0..self.plan.stops {
             self.plan_any(Event::Stop);
         }
-        for _ in 0..self.random.between(0, 4) {
-            self.plan_any(Event::Acknowledge);
+        for _ in 0..self.plan.acts {
+            self.plan_any(Event::Act);
         }
+    }
+
+    fn may_fall_ill(&self, channel: &str) -> bool {
+        channel != STEADY || !self.plan.has_steady
     }
 
     fn plan_any(&mut self, event: Event) {
@@ -159,7 +164,7 @@ impl World {
             Event::Request { number } => self.request(number),
             Event::Patience { number, attempt } => self.lose_patience(number, attempt),
             Event::Tail { life } => self.read_tail(life),
-            Event::Acknowledge => self.acknowledge(),
+            Event::Act => self.act(),
             Event::Arrival { delivery, sighting } => {
                 self.note(&format!("arrival {delivery} {sighting:?}"));
                 self.ledger.received(delivery, &sighting);
@@ -197,6 +202,7 @@ impl World {
             && process.mailbox.is_empty()
             && process.flights.is_empty()
             && !self.ledger.is_open(channels)
+            && self.ledger.follow.steps.is_empty()
     }
 
     fn settle(&mut self) {
@@ -274,7 +280,7 @@ impl World {
 
     /// What must hold at rest.
     fn close(&mut self) {
-        let mut fresh = Ledger::new(self.configs.iter().map(|config| config.settings.clone()));
+        let mut fresh = Ledger::new(self.configs.iter().map(|config| config.settings.clone()), false);
         fresh.follow(self.disk.entries(), Moment::default());
         for request in &self.requests {
             for id in request.told.iter().flatten() {
@@ -296,23 +302,41 @@ impl World {
             let count = fresh.marks.get(&draft.mark).copied().unwrap_or(0);
             fresh.demand(count == 1, || format!("the line {} is {count} times in the journal", draft.mark));
         }
-        self.ledger.faults.extend(fresh.faults.into_iter().filter(|fault| !fault.contains("steady channel")));
+        self.ledger.faults.append(&mut fresh.faults);
         if let Some(process) = self.process.take() {
             let configured: BTreeSet<String> = self.configs[process.config].channels.keys().cloned().collect();
             self.ledger.close(&configured);
+            self.check_dead_letters(&process);
             for snapshot in [None, process.last_snapshot] {
                 self.check_replay(&process.engine, snapshot, "the end");
             }
         }
     }
 
+    /// A list of the dead letters has those that the journal knows.
+    fn check_dead_letters(&mut self, process: &Process) {
+        let filter = DeadLetterFilter::default();
+        let listed: BTreeSet<DeliveryId> = process.engine.dead_letters(&filter).map(|(id, _)| *id).collect();
+        let dead = &self.ledger.dead;
+        let fault = format!("the list of dead letters has {listed:?}, the journal {dead:?}");
+        let same = listed == *dead;
+        self.ledger.demand(same, || fault);
+    }
+
     pub(crate) fn finish(self) -> (Report, Vec<String>) {
         let (deliveries, attempts, receipts) = self.ledger.counts();
         let entries = self.disk.entries();
         let snapshots = entries.iter().filter(|entry| entry.kind == kind::SNAPSHOT).count() as u64;
+        let mut kinds = BTreeMap::new();
+        for entry in entries {
+            *kinds.entry(kind::name(entry.kind)).or_default() += 1;
+        }
         let (trace_hash, lines) = self.trace.finish();
         let incidents = self.ledger.incidents.len() as u64;
         let records = entries.len() as u64;
-        (Report { trace_hash, incidents, deliveries, attempts, receipts, snapshots, records, ..self.report }, lines)
+        (
+            Report { trace_hash, kinds, incidents, deliveries, attempts, receipts, snapshots, records, ..self.report },
+            lines,
+        )
     }
 }

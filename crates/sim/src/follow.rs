@@ -1,0 +1,181 @@
+//! The checker's part for what follows an incident: its end, its escalation, and the channels that step in for others.
+
+use crate::lane::{takes_given_up, takes_waiting};
+use crate::ledger::{Ledger, Moment};
+use balefire_engine::OWN_SOURCE;
+use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged};
+use balefire_model::{Cause, DeliveryId, IncidentId, Reason, State};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of what follows.
+#[derive(Debug, Default)]
+pub(crate) struct Follow {
+    /// The incidents that are over.
+    pub resolved: BTreeSet<IncidentId>,
+    /// The steps of escalations that must come, unless somebody acts.
+    pub steps: BTreeMap<(IncidentId, u32), Escalation>,
+    /// For which delivery, at which step, a channel stood in.
+    stand_ins: BTreeSet<(DeliveryId, u32)>,
+    /// Which must be there at the end of this batch.
+    must_stand_in: Vec<(DeliveryId, u32)>,
+    /// Which channels must hear of an end, at the end of this batch, and of what they were told.
+    must_close: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
+}
+
+impl Ledger {
+    /// Somebody acknowledged or resolved an incident.
+    pub(crate) fn state_changed(&mut self, change: StateChanged) {
+        let StateChanged { incident, state, by, .. } = change;
+        let is_own = by == OWN_SOURCE;
+        self.changes.insert(by);
+        if state == State::Open {
+            return;
+        }
+        self.follow.steps.retain(|(of, _), _| *of != incident);
+        // What the engine closes itself is told by the incident that tells of the recovery.
+        if state != State::Resolved || !self.follow.resolved.insert(incident) || is_own {
+            return;
+        }
+        for id in self.by_incident.get(&incident).into_iter().flatten() {
+            let course = &self.courses[id];
+            let is_configured = self.lanes.get(&course.channel).is_some_and(|lane| lane.policy.is_some());
+            if course.opens() && is_configured && (course.delivered || !course.ended) {
+                self.follow.must_close.entry((incident, course.channel.clone())).or_default().insert(*id);
+            }
+        }
+    }
+
+    /// More deliveries follow.
+    pub(crate) fn followed_up(&mut self, at: Timestamp, followed: &FollowedUp, moment: Moment) {
+        let id = followed.incident;
+        let known = self.routed.contains(&id);
+        let said = !followed.because.is_empty();
+        self.demand(known && said, || format!("{followed:?} without a reason, or before it was routed"));
+        match &followed.cause {
+            FollowUp::Resolved => self.closed(followed),
+            FollowUp::Escalated(step) => self.escalated(at, followed, *step),
+            FollowUp::Fallback { delivery, step } => self.stood_in(followed, *delivery, *step),
+        }
+        for planned in &followed.deliveries {
+            self.planned(at, (id, followed.severity), planned, moment);
+        }
+    }
+
+    fn closed(&mut self, followed: &FollowedUp) {
+        let id = followed.incident;
+        for planned in &followed.deliveries {
+            self.follow.must_close.remove(&(id, planned.channel.clone()));
+            self.check_id(id, planned, Reason::Resolved, "resolved");
+        }
+        let over = self.follow.resolved.contains(&id);
+        self.demand(over, || format!("{followed:?} of what nobody resolved"));
+    }
+
+    fn escalated(&mut self, at: Timestamp, followed: &FollowedUp, step: u32) {
+        let id = followed.incident;
+        let Some(Escalation { due, to, .. }) = self.follow.steps.remove(&(id, step)) else {
+            return self.faults.push(format!("{followed:?}, which nobody planned, or after somebody acted"));
+        };
+        let known = to.iter().filter(|name| self.lanes.get(*name).is_some_and(|lane| lane.policy.is_some()));
+        let same = known.eq(followed.deliveries.iter().map(|planned| &planned.channel));
+        self.demand(due <= at && same, || format!("{followed:?} at {at}, but it was due at {due} for {to:?}"));
+        for planned in &followed.deliveries {
+            self.check_id(id, planned, Reason::Escalated, &format!("escalated-{step}"));
+        }
+    }
+
+    fn stood_in(&mut self, followed: &FollowedUp, delivery: DeliveryId, step: u32) {
+        let Some(course) = self.courses.get(&delivery) else {
+            return self.faults.push(format!("{followed:?}, but that was never decided on"));
+        };
+        let channel = course.channel.clone();
+        let arrived = course.delivered;
+        let names = |planned: &Planned| planned.stands_in_for.as_ref() == Some(&channel);
+        let policy = self.lanes.get(&channel).and_then(|lane| lane.policy.as_ref());
+        let fallback = policy.and_then(|policy| policy.fallback.get(step as usize)).map(|step| step.channel.clone());
+        let fits = match &followed.deliveries[..] {
+            [planned] => names(planned) && fallback.as_ref() == Some(&planned.channel),
+            _ => false,
+        };
+        let first = self.follow.stand_ins.insert((delivery, step));
+        self.demand(first, || format!("step {step} of {channel} takes {delivery} twice"));
+        self.demand(fits && !arrived, || format!("{followed:?} is not what {channel} wants: {fallback:?}"));
+        for planned in &followed.deliveries {
+            self.check_id(followed.incident, planned, planned.reason, &format!("fallback-{step}\n{delivery}"));
+        }
+    }
+
+    fn check_id(&mut self, incident: IncidentId, planned: &Planned, reason: Reason, words: &str) {
+        let expected = DeliveryId::derive(incident, words, &planned.channel);
+        let fits = planned.delivery == expected && planned.reason == reason;
+        self.demand(fits, || format!("{planned:?} of {incident} should be {reason:?} under {expected}"));
+    }
+
+    /// A delivery was given up: what is there for that steps in at once.
+    pub(crate) fn needs_stand_in(&mut self, delivery: DeliveryId, channel: &str, cause: Cause) {
+        let Some(lane) = self.lanes.get(channel) else { return };
+        let steps = lane.steps(|on| takes_given_up(on, cause));
+        self.follow.must_stand_in.extend(steps.into_iter().map(|(step, _)| (delivery, step)));
+    }
+
+    /// Something that should have followed by now.
+    pub(crate) fn overdue(&self, at: Timestamp) -> Option<String> {
+        let step = self.follow.steps.iter().find(|(_, escalation)| escalation.due <= at);
+        let escalation = step.map(|((id, step), _)| format!("step {step} of the escalation of {id} has not come"));
+        escalation.or_else(|| self.lanes.keys().find_map(|channel| self.overdue_stand_in(channel, at)))
+    }
+
+    fn overdue_stand_in(&self, channel: &str, at: Timestamp) -> Option<String> {
+        let lane = &self.lanes[channel];
+        let cause = lane.failing.filter(|_| lane.told_by.is_some())?;
+        let steps = lane.steps(|on| takes_waiting(on, cause));
+        if steps.is_empty() {
+            return None;
+        }
+        let mut waiting: Vec<(usize, Timestamp, DeliveryId)> =
+            lane.open.iter().map(|(_, id)| (self.courses[id].order, self.courses[id].decided_at, *id)).collect();
+        waiting.sort_unstable();
+        for (step, after) in steps {
+            // They are taken in the order of the decisions, also where the clock was set back between two of them.
+            let mut latest = Timestamp::MIN;
+            for (_, since, id) in &waiting {
+                if self.follow.stand_ins.contains(&(*id, step)) {
+                    continue;
+                }
+                latest = latest.max(*since);
+                if latest + SignedDuration::try_from(after).expect("hours at most") <= at {
+                    return Some(format!("nothing stands in for {id}, which waits for {channel}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// What the records of one append must have brought.
+    pub(crate) fn check_followed(&mut self, at: Timestamp) {
+        for (delivery, step) in std::mem::take(&mut self.follow.must_stand_in) {
+            let there = self.follow.stand_ins.contains(&(delivery, step));
+            self.demand(there, || format!("{delivery} was given up, and step {step} does not stand in"));
+        }
+        for ((incident, channel), told) in std::mem::take(&mut self.follow.must_close) {
+            let all_called_off = told.iter().all(|id| self.called_off.contains(id));
+            self.demand(all_called_off, || format!("{channel} does not hear that {incident} is over: {told:?}"));
+        }
+        if let Some(fault) = self.overdue(at) {
+            self.faults.push(format!("at {at}, {fault}"));
+        }
+    }
+
+    /// A message that closes comes after what it closes.
+    pub(crate) fn check_closes(&mut self, closer: DeliveryId) {
+        let course = &self.courses[&closer];
+        if course.reason != Reason::Resolved || course.is_stand_in {
+            return;
+        }
+        let others = self.by_incident[&course.incident].iter().map(|id| (id, &self.courses[id]));
+        let opens = others.filter(|(_, other)| other.channel == course.channel && other.opens());
+        let opened = opens.into_iter().any(|(_, other)| other.delivered);
+        self.demand(opened, || format!("{closer} closes what was never opened"));
+    }
+}
