@@ -26,6 +26,8 @@ pub(crate) const KIND: Kind = Kind {
     resolve,
 };
 
+/// So many attempts wait for every recipient.
+const PATIENT_ATTEMPTS: u32 = 3;
 /// SMTP sessions at once: what a mail server takes from one client without complaint (Postfix's default is 50).
 const IN_FLIGHT: u32 = 4;
 /// No mail of ours comes near it: every part of it is cut before. Mail servers take 10 MiB and more.
@@ -173,6 +175,12 @@ impl Email {
                 to.push(mailbox.address.clone());
             }
         }
-        Mail { from: self.from.address.clone(), to, message: message.write(delivery, self.texts.content(delivery)) }
+        Mail {
+            from: self.from.address.clone(),
+            to,
+            message: message.write(delivery, self.texts.content(delivery)),
+            // Greylisting lets the second attempt pass; one full mailbox must not keep the mail from the others for long.
+            is_patient: delivery.attempt <= PATIENT_ATTEMPTS,
+        }
     }
 }

@@ -53,6 +53,9 @@ pub struct Mail {
     pub to: Vec<String>,
     /// The message.
     pub message: Vec<u8>,
+    /// Whether a server that asks for patience for one recipient is obeyed for all of them. Without it, the mail goes to
+    /// those that it takes now.
+    pub is_patient: bool,
 }
 
 impl Mail {

@@ -53,8 +53,8 @@ impl Smtp {
         Ok(Smtp { settings, tls, hello, idle: Mutex::new(Vec::new()), idle_max: in_flight as usize })
     }
 
-    /// Sends a mail to all of its recipients or to none: the first refusal ends the attempt, and the reply names the
-    /// recipient. The wait for the answer to the message itself is limited only by the caller, since servers scan before
+    /// Sends a mail to those of its recipients that the server takes, and names the others in the reply; where it takes
+    /// none, the reply is the first refusal. A patient mail goes to all or to none where the server asks for patience. The wait for the answer to the message itself is limited only by the caller, since servers scan before
     /// they answer; every other step has the configured timeout. Cancel-safe: an unfinished session is closed.
     pub(super) async fn exec(&self, mail: Mail) -> Reply {
         let envelope = match envelope(&mail) {
@@ -65,10 +65,10 @@ impl Smtp {
             Ok(session) => session,
             Err(reply) => return reply,
         };
-        match self.send(&mut session, envelope, &mail.message).await {
-            Ok(response) => {
+        match self.send(&mut session, envelope, &mail).await {
+            Ok((response, refused)) => {
                 self.keep(session).await;
-                answer(&response)
+                answer(&response, &refused)
             }
             Err(Stop::Refused(reply)) => {
                 // Forget the half-made mail, so that the next one may use the session.
@@ -138,8 +138,9 @@ impl Smtp {
         &self,
         session: &mut AsyncSmtpConnection,
         (from, to): (Option<Address>, Vec<Address>),
-        message: &[u8],
-    ) -> Result<Response, Stop> {
+        mail: &Mail,
+    ) -> Result<(Response, Vec<String>), Stop> {
+        let message = mail.message.as_slice();
         let mut parameters = Vec::new();
         let mut require = |needed: bool, extension, parameter, what: &str, offer: &str| {
             if !needed {
@@ -158,15 +159,39 @@ impl Smtp {
         require(!message.is_ascii(), Extension::EightBitMime, eight_bit, "the message is not ASCII", "8BITMIME")?;
 
         self.within(session.command(commands::Mail::new(from, parameters))).await?;
-        for recipient in to {
-            let name = recipient.to_string();
-            let accepted = self.within(session.command(commands::Rcpt::new(recipient, Vec::new()))).await;
-            accepted.map_err(|stop| stop.about(&name))?;
-        }
+        let refused = self.name_recipients(session, to, mail.is_patient).await?;
         self.within(session.command(commands::Data)).await?;
         // The library ends the last line itself.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-        session.message(message).await.map_err(|error| self.stop(&error))
+        let response = session.message(message).await.map_err(|error| self.stop(&error))?;
+        Ok((response, refused))
+    }
+
+    /// Names the recipients; returns what the server said of those that it does not take, where it takes others.
+    async fn name_recipients(
+        &self,
+        session: &mut AsyncSmtpConnection,
+        to: Vec<Address>,
+        is_patient: bool,
+    ) -> Result<Vec<String>, Stop> {
+        let count = to.len();
+        let (mut refused, mut first) = (Vec::new(), None);
+        for recipient in to {
+            let name = recipient.to_string();
+            let accepted = self.within(session.command(commands::Rcpt::new(recipient, Vec::new()))).await;
+            match accepted.map_err(|stop| stop.about(&name)) {
+                Ok(_) => {}
+                Err(Stop::Refused(Reply::Smtp { code, text })) if code >= 500 || !is_patient => {
+                    refused.push(format!("{code} {text}"));
+                    first.get_or_insert(Stop::Refused(Reply::Smtp { code, text }));
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        match first {
+            Some(stop) if refused.len() == count => Err(stop),
+            _ => Ok(refused),
+        }
     }
 
     /// One step of a session within the configured time.
@@ -215,9 +240,16 @@ impl Stop {
     }
 }
 
-/// The reply to an accepted message; its text often has the server's queue id.
-fn answer(response: &Response) -> Reply {
-    Reply::Smtp { code: u16::from(response.code()), text: one_line(response.message()) }
+/// The reply to an accepted message; its text often has the server's queue id. Whom it does not go to is said: it is
+/// somebody who will not know.
+fn answer(response: &Response, refused: &[String]) -> Reply {
+    let mut text = one_line(response.message());
+    if !refused.is_empty() {
+        let refused = refused.join("; ");
+        tracing::warn!(refused, "mail server takes the mail, but not for every recipient");
+        text = harmless(&format!("{text}; not taken: {refused}"));
+    }
+    Reply::Smtp { code: u16::from(response.code()), text }
 }
 
 fn one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {

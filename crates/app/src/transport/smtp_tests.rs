@@ -109,6 +109,7 @@ fn mail() -> Mail {
         from: "balefire@example.org".into(),
         to: vec!["soc@example.org".into(), "duty@example.org".into()],
         message: b"Subject: x\r\n\r\nbody\r\n.dot\r\n".to_vec(),
+        is_patient: true,
     }
 }
 
@@ -174,10 +175,28 @@ async fn a_session_that_the_server_ended_meanwhile_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_refused_recipient_is_named_nobody_gets_the_mail_and_the_session_lives_on() {
+async fn a_recipient_who_is_refused_is_named_and_the_others_get_the_mail() {
     let (port, mut log) = server(&[("RCPT TO:<duty", "550 5.1.1 no such user")]).await;
     let smtp = open(settings(port, SmtpTls::None));
-    assert_smtp(&smtp.exec(mail()).await, 550, "5.1.1 no such user (about <duty@example.org>)");
+    let reply = smtp.exec(mail()).await;
+    assert_smtp(&reply, 250, "queued as 4F2B; not taken: 550 5.1.1 no such user (about <duty@example.org>)");
+    assert!(heard(&mut log).iter().any(|line| line == "DATA"));
+    // Patience for one is patience for all, until it has lasted too long.
+    let (port, mut log) = server(&[("RCPT TO:<duty", "452 4.2.2 mailbox full")]).await;
+    let smtp = open(settings(port, SmtpTls::None));
+    assert_smtp(&smtp.exec(mail()).await, 452, "4.2.2 mailbox full (about <duty@example.org>)");
+    assert!(!heard(&mut log).iter().any(|line| line == "DATA"));
+    let impatient = Mail { is_patient: false, ..mail() };
+    assert_smtp(&smtp.exec(impatient).await, 250, "not taken: 452 4.2.2 mailbox full (about <duty@example.org>)");
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_may_get_is_refused_and_the_session_lives_on() {
+    let (port, mut log) = server(&[("RCPT TO:<duty", "550 5.1.1 no such user")]).await;
+    let smtp = open(settings(port, SmtpTls::None));
+    let mut nobody = mail();
+    nobody.to.remove(0);
+    assert_smtp(&smtp.exec(nobody).await, 550, "5.1.1 no such user (about <duty@example.org>)");
     let first = heard(&mut log);
     assert!(!first.iter().any(|line| line == "DATA"), "{first:?}");
     assert_eq!(first.last().unwrap(), "RSET");
