@@ -101,16 +101,23 @@ impl Render {
             output::tell("no channel is configured");
         }
         let (reason, now) = (self.reason.reason(), clock::now());
-        let real = self.incident.as_deref().map(|id| self.find(place, id)).transpose()?;
+        let told_of = match &self.incident {
+            Some(id) => self.find(place, id)?,
+            None => made_up(ids::incident(), now),
+        };
+        let public_url = loaded.config.http.as_ref().and_then(|http| http.public_url.as_deref());
         let mut rendered = Vec::new();
         for channel in channels {
-            let incident = match &real {
-                Some(incident) => incident.clone(),
-                None if reason == Reason::Test => sample::test_incident(ids::incident(), now, &channel.name, "you"),
-                None => made_up(ids::incident(), now),
-            };
+            let mut incident = told_of.clone();
+            if reason == Reason::Test && self.incident.is_none() {
+                incident = sample::test_incident(incident.id, now, &channel.name, "you");
+            }
+            // Who would have the real link could acknowledge; its form is enough here.
+            let ack_url = public_url.map(|base| format!("{base}/ack/{}?s=***", incident.id));
             let stands_in_for = (reason == Reason::Fallback).then(|| behind(&loaded.config, &channel.name));
-            let step = channel.channel.step(&delivery(channel, &incident, (reason, stands_in_for), now), &[]);
+            let delivery =
+                Delivery { ack_url: ack_url.as_deref(), ..delivery(channel, &incident, (reason, stands_in_for), now) };
+            let step = channel.channel.step(&delivery, &[]);
             let (title, request) = (format!("{} ({})", channel.name, channel.kind.key), shown(&step));
             if self.json {
                 rendered.push(json!({
