@@ -194,3 +194,39 @@ pub(crate) fn channels(config: &Config, queues: &[QueueStatus], now: Timestamp) 
         gone.map(|queue| json!({ "name": queue.channel, "kind": null, "configured": false, "queue": aged(queue) }));
     configured.chain(gone).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use balefire_model::Entry;
+
+    /// The sentence for a record of this kind.
+    fn told(kind: u16, mut payload: Value) -> String {
+        payload["incident"] = json!("01935f1c-7c00-7000-8000-000000000001");
+        payload["channel"] = json!("hook");
+        payload["delivery"] = json!("dc928552-11f2-8e39-af27-f60849dc3961");
+        let entry = Entry { kind, at: Timestamp::UNIX_EPOCH, payload: payload.to_string().into_bytes() };
+        tell(&Record::decode(&entry).unwrap()).1
+    }
+
+    #[test]
+    fn every_step_after_the_routing_has_its_sentence() {
+        let planned = json!({ "delivery": "dc928552-11f2-8e39-af27-f60849dc3962", "channel": "hook", "reason": "resolved",
+            "behind": "dc928552-11f2-8e39-af27-f60849dc3961" });
+        let followed = json!({ "accepted_at": 1, "severity": "high", "cause": "resolved", "because": "resolved by ann",
+            "deliveries": [planned] });
+        let waits = "the delivery to hook waits until delivery dc928552-11f2-8e39-af27-f60849dc3961 has ended";
+        assert_eq!(told(12, followed), format!("resolved by ann: hook; {waits}"));
+        let suppressed = json!({ "rule": "resolved-first", "because": "it was over" });
+        assert_eq!(told(13, suppressed), "delivery to hook suppressed by resolved-first: it was over");
+        assert_eq!(told(15, json!({ "by": "ann" })), "dead letter to hook sent on its way again by ann");
+        assert_eq!(told(16, json!({ "by": "ann", "comment": "old" })), "dead letter to hook purged by ann: old");
+        let routed = json!({ "accepted_at": 1, "severity": "high", "routes": [], "escalations": [
+            { "route": "all", "due": "2026-11-22T03:15:00Z", "to": ["boss"] }] });
+        assert_eq!(told(4, routed), "escalates at 2026-11-22T03:15:00Z to boss unless acknowledged (route all)");
+        let ended = json!({ "attempt": 1, "outcome": { "rejected": { "cause": "schema", "detail": "400" } },
+            "next": { "retry": "2026-11-22T03:00:00Z" }, "plain_next": true });
+        let expected = "attempt 1 to hook: failed, schema (400); the next attempt leaves the template out";
+        assert_eq!(told(6, ended), expected);
+    }
+}
