@@ -214,9 +214,6 @@ fn made_up(id: IncidentId, now: Timestamp) -> Incident {
 /// The request as JSON, secrets masked.
 fn shown(step: &Step) -> Value {
     match step {
-        Step::Send(Request::Mail(mail)) => {
-            json!({ "kind": "mail", "from": mail.from, "to": mail.to, "message": masked::shown(&mail.readable()) })
-        }
         Step::Send(Request::Syslog(message)) => {
             let message = String::from_utf8_lossy(message).replace('\u{feff}', "");
             json!({ "kind": "syslog", "message": masked::shown(&message) })
