@@ -3,10 +3,12 @@
 
 use crate::random::Random;
 use balefire_channels::{Channel, Host, Kind};
+use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
 use balefire_engine::{ChannelPolicy, Fallback, FallbackOn, Rate, Retry, Settings};
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,9 +125,28 @@ fn routes(random: &mut Random) -> Vec<Route> {
         let goes_on = place == 0 || random.chance(700);
         let escalate = escalate(random);
         let matchers = matchers.collect();
-        routes.push(Route { name: name.to_owned(), matchers, to, goes_on, escalate, ..Route::default() });
+        // Drawn aside: hours do not change what else the seed's life is made of.
+        let mute = if place > 0 { mute(&mut random.clone()) } else { Vec::new() };
+        routes.push(Route { name: name.to_owned(), matchers, to, goes_on, escalate, mute, ..Route::default() });
     }
     routes
+}
+
+/// The first minutes of some hours of the day, in which a route sends nothing.
+fn mute(random: &mut Random) -> Vec<Arc<TimeInterval>> {
+    if random.chance(700) {
+        return Vec::new();
+    }
+    let time = |hour: u64, minute: u64| {
+        TimeOfDay::parse(&format!("{hour:02}:{minute:02}")).expect("a time of day that is made here")
+    };
+    let (step, minutes) = (random.between(1, 3), random.between(1, 59));
+    let mut interval = Interval::always(TimeZone::UTC);
+    interval.times = (0..24)
+        .filter(|hour| hour % step == 0)
+        .map(|hour| TimeRange::new(time(hour, 0), time(hour, minutes)).expect("it ends after it begins"))
+        .collect();
+    vec![Arc::new(TimeInterval { name: "breaks".to_owned(), intervals: vec![interval] })]
 }
 
 fn policy(random: &mut Random, name: &str, kind: &str, in_flight_max: u32) -> ChannelPolicy {

@@ -177,6 +177,11 @@ impl Ledger {
                 routed.history_only
             )
         });
+        let muted = routed.routes.iter().filter(|taken| taken.muted_by.is_some());
+        for taken in muted {
+            let silent = taken.channels.is_empty() && routed.escalations.iter().all(|step| step.route != taken.route);
+            self.demand(silent, || format!("route {} is muted, and incident {id} goes out by it", taken.route));
+        }
         self.check_told(routed);
         self.follow.steps.extend((0..).zip(&routed.escalations).map(|(step, asked)| ((id, step), asked.clone())));
         for planned in &routed.deliveries {
