@@ -257,8 +257,9 @@ fn dead_letters_are_purged_only_by_name_and_for_a_reason() {
 
 #[test]
 fn whoever_heard_of_an_incident_hears_of_its_end_after_it() {
-    let hook = Sink::start();
-    let site = site(&[("hook", &hook, "")], "  - {name: all, to: [hook]}");
+    // While one channel works, a start is ready whatever becomes of the other.
+    let (hook, spare) = (Sink::start(), Sink::start());
+    let site = site(&[("hook", &hook, ""), ("spare", &spare, "")], "  - {name: all, to: [hook]}");
     let mut server = site.start();
     let told = server.accept(&incident("told", "high"));
     server.wait_for_deliveries(&told, "delivered");
