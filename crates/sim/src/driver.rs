@@ -4,7 +4,7 @@
 use crate::agenda::Event;
 use crate::disk::{DiskFault, Survival};
 use crate::health::alarming;
-use crate::plan::SECOND;
+use crate::plan::{SECOND, Strike};
 use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot, replay};
 use crate::world::World;
 use balefire_engine::{Act, Gather, Input, Tally};
@@ -29,6 +29,18 @@ enum Stage {
     AfterAppend,
     /// After so many answers and sends.
     BetweenActs(u64),
+}
+
+impl Stage {
+    fn of(strike: Strike) -> Option<Stage> {
+        match strike {
+            Strike::Full | Strike::Sync => None,
+            Strike::CrashBefore => Some(Stage::BeforeAppend),
+            Strike::CrashDuring => Some(Stage::DuringAppend),
+            Strike::CrashAfter => Some(Stage::AfterAppend),
+            Strike::CrashBetween(acts) => Some(Stage::BetweenActs(acts)),
+        }
+    }
 }
 
 impl World {
@@ -106,6 +118,7 @@ impl World {
             self.process = Some(process);
             return self.wake(again);
         }
+        self.check_punctual(life);
         let most = self.random.pick(&[1, 4, 2048]).min(process.mailbox.len());
         let letters: Vec<Letter> = process.mailbox.drain(..most).collect();
         let round = process.decide(self.wall(), letters, &self.settings);
@@ -137,6 +150,7 @@ impl World {
             next = Some(next.map_or(deadline, |next| next.min(deadline)));
         }
         let from = process.busy_until;
+        self.has_looked(process.life);
         self.process = Some(process);
         if let Some(next) = next {
             self.wake(next.max(from));
@@ -169,7 +183,8 @@ impl World {
             process.engine.apply(at, &snapshot);
             records.push(snapshot);
         }
-        let stage = self.death();
+        let strike = if records.is_empty() { None } else { self.strike() };
+        let stage = self.death().or(strike.and_then(Stage::of));
         if stage == Some(Stage::BeforeAppend) {
             return self.die("before the append");
         }
@@ -180,7 +195,7 @@ impl World {
         }
         if !entries.is_empty() {
             self.trace_entries(&entries);
-            match self.append(&entries) {
+            match self.append(&entries, strike) {
                 Ok(()) => self.ledger.batch_over(at, process.stopping.is_some()),
                 Err(AppendError::Full { .. }) => {
                     answers.into_iter().for_each(|(reply, _)| self.refuse(reply));
@@ -221,10 +236,17 @@ impl World {
         Committed::Done
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
-        let fault = if self.is_full {
+    /// What happens to the append that follows; counts it.
+    fn strike(&mut self) -> Option<Strike> {
+        let number = self.report.appends;
+        self.report.appends += 1;
+        self.plan.strike.filter(|(struck, _)| *struck == number).map(|(_, strike)| strike)
+    }
+
+    fn append(&mut self, entries: &[Entry], strike: Option<Strike>) -> Result<(), AppendError> {
+        let fault = if self.is_full || strike == Some(Strike::Full) {
             DiskFault::Full
-        } else if self.chance(self.plan.sync_failures) {
+        } else if self.chance(self.plan.sync_failures) || strike == Some(Strike::Sync) {
             DiskFault::Sync
         } else {
             DiskFault::None

@@ -20,6 +20,8 @@ mod random;
 mod trace;
 mod world;
 
+pub use plan::Strike;
+
 pub use disk::{DiskFault, SimJournal, Survival};
 
 use std::fmt;
@@ -46,6 +48,8 @@ pub struct Report {
     pub full_disks: u64,
     /// Configurations that came into force while the process ran.
     pub reloads: u64,
+    /// Appends that were tried.
+    pub appends: u64,
     /// Dead letters that were moved.
     pub moved: u64,
     /// Records by kind, such as `followed_up`.
@@ -85,7 +89,19 @@ impl std::error::Error for Violation {}
 /// # Errors
 /// [`Violation`] where a promise is broken, or where the engine or a channel panics.
 pub fn run(seed: u64) -> Result<Report, Box<Violation>> {
-    let mut world = world::World::new(seed);
+    live(seed, world::World::new(seed, None))
+}
+
+/// Lives a short life of a seed in which one append of the journal, counted from 0, goes wrong. The report says how many
+/// there were: where there were fewer, nothing went wrong.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_struck(seed: u64, append: u64, strike: Strike) -> Result<Report, Box<Violation>> {
+    live(seed, world::World::new(seed, Some((append, strike))))
+}
+
+fn live(seed: u64, mut world: world::World) -> Result<Report, Box<Violation>> {
     let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
     let mut faults = std::mem::take(&mut world.ledger.faults);
     if let Err(panic) = lived {

@@ -6,6 +6,36 @@ use crate::random::Random;
 /// In microseconds.
 pub(crate) const SECOND: u64 = 1_000_000;
 
+/// What happens to one operation of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// The disk has no room for the append.
+    Full,
+    /// The append's sync fails: what was written is in doubt.
+    Sync,
+    /// The process dies before the append.
+    CrashBefore,
+    /// The process dies during the append.
+    CrashDuring,
+    /// The process dies after the append, before any act.
+    CrashAfter,
+    /// The process dies after so many acts.
+    CrashBetween(u64),
+}
+
+impl Strike {
+    /// Every one of them.
+    pub const ALL: [Strike; 7] = [
+        Strike::Full,
+        Strike::Sync,
+        Strike::CrashBefore,
+        Strike::CrashDuring,
+        Strike::CrashAfter,
+        Strike::CrashBetween(1),
+        Strike::CrashBetween(2),
+    ];
+}
+
 /// One life.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -38,9 +68,34 @@ pub(crate) struct Plan {
     pub lost_receiver: bool,
     /// Whether one channel always works.
     pub has_steady: bool,
+    /// The only fault of the disk and of the process: which append, from 0, and what happens to it.
+    pub strike: Option<(u64, Strike)>,
 }
 
 impl Plan {
+    /// A short life in which receivers fall ill, people act, and one append of the journal goes wrong.
+    pub(crate) fn short(random: &mut Random, strike: (u64, Strike)) -> Plan {
+        Plan {
+            active: 20 * SECOND,
+            requests: 5,
+            lines: 3,
+            crashes: 0,
+            sync_failures: 0,
+            snapshots: 50,
+            lost_answers: 0,
+            full_times: 0,
+            clock_jumps: 0,
+            reloads: 1,
+            stops: 0,
+            moods: 10,
+            illness: 700,
+            acts: 3,
+            lost_receiver: false,
+            strike: Some(strike),
+            ..Plan::new(random)
+        }
+    }
+
     pub(crate) fn new(random: &mut Random) -> Plan {
         let active = SECOND * random.pick(&[60, 600, 7_200]);
         Plan {
@@ -60,6 +115,7 @@ impl Plan {
             lost_receiver: random.chance(250),
             acts: random.pick(&[0, 4, 30]),
             has_steady: random.chance(800),
+            strike: None,
         }
     }
 }

@@ -9,14 +9,14 @@ use crate::driver::configuring;
 use crate::ledger::{Ledger, Moment};
 use crate::network::{Behaviour, ILL};
 use crate::people::{Draft, Request, TailedFile, requests};
-use crate::plan::{Plan, SECOND};
+use crate::plan::{Plan, SECOND, Strike};
 use crate::process::{Letter, Process, ReplyTo};
 use crate::random::Random;
 use crate::trace::Trace;
 use balefire_engine::{DeadLetterFilter, Input};
 use balefire_model::DeliveryId;
 use balefire_model::record::kind;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// When every life begins: 2026-11-22T03:00:00Z.
@@ -48,14 +48,19 @@ pub(crate) struct World {
     pub flights: u64,
     pub changes: u64,
     moment: Moment,
+    /// By how much the clock differed when a round of this life last ended, and all was done that was due.
+    pub looked: Option<(u64, i64)>,
     settled: bool,
     pub report: Report,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64, strike: Option<(u64, Strike)>) -> World {
         let mut random = Random::new(seed);
-        let plan = Plan::new(&mut random);
+        let plan = match strike {
+            Some(strike) => Plan::short(&mut random, strike),
+            None => Plan::new(&mut random),
+        };
         let configs = configs(&mut random);
         let requests = requests(&mut random, plan.requests);
         let lines = (0..plan.lines).map(|line| Draft::new(1_000_000 + line, &mut random)).collect();
@@ -78,6 +83,7 @@ impl World {
             flights: 0,
             changes: 0,
             moment: Moment::default(),
+            looked: None,
             settled: false,
             report: Report::default(),
             random,
@@ -224,6 +230,21 @@ impl World {
     pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         let happens = self.random.chance(per_mille);
         happens && !self.settled
+    }
+
+    /// The engine asks in time to be asked again: nothing is due for longer than the driver may take.
+    pub(crate) fn check_punctual(&mut self, life: u64) {
+        let late = self.wall() - SignedDuration::from_secs(5);
+        if self.looked == Some((life, self.offset))
+            && let Some(fault) = self.ledger.overdue(late)
+        {
+            self.ledger.faults.push(format!("for five seconds, {fault}"));
+        }
+    }
+
+    /// A round of a life has ended.
+    pub(crate) fn has_looked(&mut self, life: u64) {
+        self.looked = Some((life, self.offset));
     }
 
     pub(crate) fn wall(&self) -> Timestamp {

@@ -1,6 +1,9 @@
-//! Two hundred lives keep every promise, and a seed tells all of a life.
+//! A thousand lives keep every promise, and a seed tells all of a life.
 
 use balefire_sim::{Report, run};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const LIVES: u64 = 1_000;
 
 fn live(seed: u64) -> Report {
     run(seed).unwrap_or_else(|violation| panic!("{violation}"))
@@ -16,18 +19,35 @@ fn the_same_seed_lives_the_same_life() {
 
 /// Every promise, and that the lives together met everything that they are about.
 #[test]
-fn two_hundred_lives_keep_every_promise() {
-    let half = |from: u64| (from..from + 100).map(live).collect::<Vec<Report>>();
-    let lives = std::thread::scope(|scope| {
-        let other = scope.spawn(|| half(100));
-        [half(0), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))].concat()
+fn a_thousand_lives_keep_every_promise() {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut lives = Vec::new();
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                seed if seed < LIVES => lives.push(live(seed)),
+                _ => return lives,
+            }
+        }
+    };
+    let lives: Vec<Report> = std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| worker.join());
+        done.flat_map(|lives| lives.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
     let total = |count: fn(&Report) -> u64| lives.iter().map(count).sum::<u64>();
-    assert!(total(|life| life.crashes) > 200);
-    assert!(total(|life| life.stops) > 20);
-    assert!(total(|life| life.full_disks) > 20);
-    assert!(total(|life| life.reloads) > 50);
-    assert!(total(|life| life.snapshots) > 50);
+    let kind = |kind: &str| lives.iter().filter_map(|life| life.kinds.get(kind)).sum::<u64>();
+    assert_eq!(lives.len() as u64, LIVES);
+    assert!(total(|life| life.crashes) > LIVES);
+    assert!(total(|life| life.stops) > LIVES / 10);
+    assert!(total(|life| life.full_disks) > LIVES / 10);
+    assert!(total(|life| life.reloads) > LIVES / 4);
+    assert!(total(|life| life.snapshots) > LIVES / 4);
+    assert!(total(|life| life.moved) > LIVES / 10);
+    for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged"] {
+        assert!(kind(record) > LIVES / 10, "{record}");
+    }
     assert!(2 * total(|life| life.attempts) > 3 * total(|life| life.deliveries), "many attempts have to be repeated");
     assert!(total(|life| life.receipts) > total(|life| life.deliveries) / 2);
 }
