@@ -10,12 +10,16 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpStream;
+use std::time::Duration;
 
-/// How many connections do nothing; fewer than the kernel lets wait beside the spare ones.
-const IDLE: usize = 120;
+/// How many descriptors the server has beside those that it needs when nothing happens: enough for its channel.
+const SPARE: u64 = 200;
 
-/// How many of them the server has descriptors for.
-const SPARE: u64 = 40;
+/// How many connections that do nothing are opened between two looks.
+const BATCH: usize = 50;
+
+/// How long the kernel has to take a connection; where it does not, as many wait as may wait.
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
 
 fn site(sink: &Sink) -> Site {
     Site::new(&format!(
@@ -29,21 +33,21 @@ fn descriptors(server: &Server) -> u64 {
     fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the process lives").count() as u64
 }
 
+/// Lets the server have so many descriptors.
 fn limit(server: &Server, count: u64) {
     let limit = Rlimit { current: Some(count), maximum: Some(4_096) };
     prlimit(Some(server.process()), Resource::Nofile, limit).expect("the server is ours");
 }
 
-/// Lets the server have few more descriptors than it has now, and takes them all until the connections are closed.
+/// Takes all descriptors that the server may have until the connections are closed.
 #[must_use]
 fn take_all(server: &Server) -> Vec<TcpStream> {
-    let most = descriptors(server) + SPARE;
-    limit(server, most);
-    let idle: Vec<TcpStream> =
-        (0..IDLE).map(|_| TcpStream::connect(server.address()).expect("the kernel takes it")).collect();
+    let connect = |_| TcpStream::connect_timeout(&server.address(), CONNECT_TIME_MAX).ok();
+    let mut idle: Vec<TcpStream> = Vec::new();
     wait::until("the server says that it has none left", || {
+        idle.extend((0..BATCH).map_while(connect));
         let said = server.logged("no connection could be accepted; trying again");
-        said.ok_or_else(|| format!("{} of {most} descriptors", descriptors(server)))
+        said.map(drop).ok_or_else(|| format!("{} connections, {} descriptors", idle.len(), descriptors(server)))
     });
     idle
 }
@@ -53,19 +57,20 @@ fn idle_connections_that_take_every_descriptor_stop_nobody_who_is_connected_and_
     let sink = Sink::start();
     let site = site(&sink);
     let server = site.start();
+    limit(&server, descriptors(&server) + SPARE);
     let storm = Storm::begin(4);
     storm.aim(server.address());
     storm.wait_for(200);
     let idle = take_all(&server);
     storm.wait_for(storm.acknowledged() + 1_000);
+    let book = storm.end();
     drop(idle);
     let new = server.accept(&json!({"title": "there are descriptors again", "severity": "critical"}));
-    let book = storm.end();
     assert!(book.refused.is_empty() && book.unanswered == 0, "{:?}, {} unanswered", book.refused, book.unanswered);
     let everything: Vec<String> = book.acknowledged.iter().cloned().chain([new]).collect();
     let delivered = nothing_is_lost(&server, &sink, &everything);
     note(&format!(
-        "{IDLE} idle connections with {SPARE} descriptors to spare: {} acknowledged, 0 lost, {} deliveries repeated",
+        "idle connections take all of {SPARE} descriptors: {} acknowledged, 0 lost, {} deliveries repeated",
         everything.len(),
         delivered.repeats
     ));
@@ -82,6 +87,7 @@ fn a_journal_that_needs_a_new_file_and_gets_none_waits_for_it_and_loses_nothing(
     let body = Value::from(items).to_string();
     let first = connection.post("/api/v1/incidents", body.as_bytes()).expect("an answer comes").expect(202);
     let mut acknowledged = first.ids();
+    limit(&server, descriptors(&server) + SPARE);
     let idle = take_all(&server);
     // A segment has 64 MiB.
     let refused = (0..20).find_map(|_| {
@@ -96,8 +102,6 @@ fn a_journal_that_needs_a_new_file_and_gets_none_waits_for_it_and_loses_nothing(
     assert!(refused.header("retry-after").is_some(), "{}", refused.text());
     assert_eq!(site.segments().len(), 1, "{}", refused.text());
     drop(idle);
-    // More than before: so much waits for the receiver now that its connections need many.
-    limit(&server, 1_024);
     let more = wait::until("it takes incidents again", || {
         match connection.post("/api/v1/incidents", body.as_bytes()).expect("an answer comes") {
             answer if answer.status == 202 => Ok(answer.ids()),

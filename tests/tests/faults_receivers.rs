@@ -19,7 +19,7 @@ const BATCH: usize = 500;
 const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 
 /// What a waiting delivery may cost, and a server without any.
-const BYTES_MAX: f64 = 512.0;
+const BYTES_MAX: f64 = 900.0;
 const BASE_MB_MAX: f64 = 100.0;
 
 fn send_many(server: &Server, count: usize) -> Vec<String> {
