@@ -110,6 +110,14 @@ impl Opens {
         }
     }
 
+    /// What was given up is on its way again.
+    pub(crate) fn tried_again(&mut self, incident: IncidentId, delivery: DeliveryId) {
+        let Some(open) = self.incidents.get_mut(&incident) else { return };
+        for told in open.told.iter_mut().filter(|told| told.delivery == delivery) {
+            told.arrived = None;
+        }
+    }
+
     pub(crate) fn escalated(&mut self, incident: IncidentId, step: u32) {
         let escalation = self.get(incident).and_then(|open| open.escalations.get(step as usize));
         if let Some(due) = escalation.map(|escalation| escalation.due) {

@@ -373,6 +373,7 @@ impl State {
 
     fn redriven(&mut self, at: Timestamp, delivery: DeliveryId) {
         let Some(dead) = self.dead.take(delivery) else { return };
+        self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
         let rare = Rare { stands_in_for: dead.stands_in_for, behind: None, handed_on: dead.handed_on };
         let pending = Pending {

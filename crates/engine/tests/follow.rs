@@ -89,7 +89,6 @@ fn settings(channels: Vec<ChannelPolicy>, escalate: &[(u64, &str)]) -> Arc<Setti
         routes: vec![tests, route("own", "detected_by =~ \"balefire[.].*\"", "pager")],
         preset: Preset::Custom,
         channels: channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect(),
-        ..Routing::default()
     };
     let channels = channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
     Arc::new(Settings { routing, channels, digest: "d".to_owned() })
@@ -112,7 +111,7 @@ impl Bench {
     /// What follows from an input: the attempts, as `channel reason`, and the other records, in words.
     fn step(&mut self, seconds: i64, input: Input) -> Vec<String> {
         let effects = self.engine.step(at(seconds), input);
-        let words = effects.records.iter().filter_map(|record| told(record)).collect();
+        let words = effects.records.iter().filter_map(told).collect();
         self.records.extend(effects.records);
         self.acts.extend(effects.acts);
         words
@@ -312,6 +311,17 @@ fn a_stand_in_comes_once_also_for_what_is_redriven() {
     assert_eq!(bench.step(2, Input::DeadLetters(order)), ["again hook", "try hook"]);
     assert!(bench.end(3, "hook", rejected(Cause::Schema)).is_empty(), "the spare channel has it already");
     assert_eq!(bench.engine.state().pending(), 1, "which is the stand-in");
+}
+
+#[test]
+fn the_end_of_an_incident_waits_for_what_was_redriven() {
+    let mut bench = Bench::new(pair());
+    bench.submit(0, 1, Severity::High);
+    bench.end(1, "hook", rejected(Cause::Schema));
+    let order = DeadLetterOrder { filter: DeadLetterFilter::default(), by: "anna".to_owned(), purge: None };
+    assert_eq!(bench.step(2, Input::DeadLetters(order)), ["again hook", "try hook"]);
+    assert_eq!(bench.change(3, 1, State::Resolved), ["plan resolved: hook"]);
+    assert_eq!(bench.end(4, "hook", delivered()), ["try hook"]);
 }
 
 #[test]

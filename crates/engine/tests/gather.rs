@@ -102,11 +102,11 @@ impl Bench {
     }
 
     fn summaries(&self) -> Vec<&Incident> {
-        let summary = |record| match record {
-            &Record::Accepted(ref incident) if incident.detected_by == SUMMARY => Some(&**incident),
+        let accepted = self.records.iter().filter_map(|record| match record {
+            Record::Accepted(incident) => Some(&**incident),
             _ => None,
-        };
-        self.records.iter().filter_map(summary).collect()
+        });
+        accepted.filter(|incident| incident.detected_by == SUMMARY).collect()
     }
 }
 
