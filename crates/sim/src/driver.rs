@@ -51,7 +51,7 @@ impl World {
         }
         self.lives += 1;
         let snapshot = last_snapshot(&self.disk);
-        let engine = match replay(&self.disk, snapshot) {
+        let engine = match replay(&self.disk, &self.records, snapshot) {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
@@ -306,7 +306,7 @@ impl World {
                 None => kept.push(letter),
             }
         }
-        process.engine = match replay(&self.disk, process.last_snapshot) {
+        process.engine = match replay(&self.disk, &self.records, process.last_snapshot) {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
@@ -326,7 +326,7 @@ impl World {
 
     /// The engine's memory and what the journal gives again are the same, from a snapshot on or from the beginning.
     pub(crate) fn check_replay(&mut self, engine: &balefire_engine::Engine, snapshot: Option<usize>, when: &str) {
-        let again = match replay(&self.disk, snapshot) {
+        let again = match replay(&self.disk, &self.records, snapshot) {
             Ok(again) => again.state().snapshot(),
             Err(fault) => return self.ledger.faults.push(fault),
         };

@@ -112,12 +112,9 @@ impl Ledger {
     }
 
     /// Reads what has become durable.
-    pub(crate) fn follow(&mut self, entries: &[Entry], moment: Moment) {
-        for entry in &entries[self.read.min(entries.len())..] {
-            match Record::decode(entry) {
-                Ok(record) => self.take(entry.at, record, moment),
-                Err(error) => self.faults.push(format!("a durable record cannot be read: {error}")),
-            }
+    pub(crate) fn follow(&mut self, entries: &[Entry], records: &[Record], moment: Moment) {
+        for (entry, record) in entries.iter().zip(records).skip(self.read) {
+            self.take(entry.at, record.clone(), moment);
         }
         let (had, has) = (self.read, entries.len());
         self.demand(has >= had, || format!("the journal had {had} durable records and has {has}"));

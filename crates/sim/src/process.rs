@@ -129,8 +129,12 @@ impl Process {
 }
 
 /// The engine's memory as the journal has it, from a snapshot's position or from the beginning.
-pub(crate) fn replay(journal: &SimJournal, snapshot: Option<usize>) -> Result<Engine, String> {
+/// `records` are its entries, decoded.
+pub(crate) fn replay(journal: &SimJournal, records: &[Record], snapshot: Option<usize>) -> Result<Engine, String> {
     let entries = journal.entries();
+    if entries.len() != records.len() {
+        return Err(format!("of {} durable records only {} can be read", entries.len(), records.len()));
+    }
     let (mut engine, from) = match snapshot {
         Some(place) => {
             let restored = Engine::restore(&entries[place].payload);
@@ -138,9 +142,8 @@ pub(crate) fn replay(journal: &SimJournal, snapshot: Option<usize>) -> Result<En
         }
         None => (Engine::default(), 0),
     };
-    for (place, entry) in entries.iter().enumerate().skip(from) {
-        let record = Record::decode(entry).map_err(|error| format!("record {place} cannot be read: {error}"))?;
-        engine.apply(entry.at, &record);
+    for (entry, record) in entries.iter().zip(records).skip(from) {
+        engine.apply(entry.at, record);
     }
     Ok(engine)
 }

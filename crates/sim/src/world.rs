@@ -15,6 +15,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use balefire_engine::{DeadLetterFilter, Input};
 use balefire_model::DeliveryId;
+use balefire_model::Record;
 use balefire_model::record::kind;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub(crate) struct World {
     /// The configuration that a start finds.
     pub wanted: usize,
     pub disk: SimJournal,
+    /// What is durable on it.
+    pub records: Vec<Record>,
     pub is_full: bool,
     pub process: Option<Process>,
     pub behaviours: BTreeMap<String, Behaviour>,
@@ -73,6 +76,7 @@ impl World {
             settings: configuring(&configs),
             wanted: 0,
             disk: SimJournal::default(),
+            records: Vec::new(),
             is_full: false,
             process: None,
             behaviours: names.map(|name| (name.clone(), Behaviour::Well)).collect(),
@@ -257,7 +261,14 @@ impl World {
     }
 
     pub(crate) fn read_journal(&mut self) {
-        self.ledger.follow(self.disk.entries(), self.moment);
+        // Decoded once: what is durable never changes, and is read again and again.
+        for entry in &self.disk.entries()[self.records.len()..] {
+            match Record::decode(entry) {
+                Ok(record) => self.records.push(record),
+                Err(error) => return self.ledger.faults.push(format!("a durable record cannot be read: {error}")),
+            }
+        }
+        self.ledger.follow(self.disk.entries(), &self.records, self.moment);
     }
 
     /// Plans a round of the present process, unless one is planned before.
@@ -302,7 +313,7 @@ impl World {
     /// What must hold at rest.
     fn close(&mut self) {
         let mut fresh = Ledger::new(self.configs.iter().map(|config| config.settings.clone()), false);
-        fresh.follow(self.disk.entries(), Moment::default());
+        fresh.follow(self.disk.entries(), &self.records, Moment::default());
         for request in &self.requests {
             for id in request.told.iter().flatten() {
                 fresh.demand(self.ledger.incidents.contains_key(id), || {
