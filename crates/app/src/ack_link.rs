@@ -95,8 +95,7 @@ impl Signer {
 /// Readable for us alone, and there as a whole or not at all.
 fn make(path: &Path, key: &[u8]) -> std::io::Result<()> {
     let unfinished = path.with_extension("new");
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(key)?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)
