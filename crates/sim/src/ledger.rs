@@ -225,11 +225,12 @@ impl Ledger {
         };
         let before = self.courses.insert(delivery, course);
         let Some(before) = before else { return self.by_incident.entry(incident).or_default().push(delivery) };
-        // A person resolves once more, and another channel has stood in since: the close is repeated under its id.
-        let repeated = reason == Reason::Resolved && before.delivered;
+        // A person resolves once more, and more was sent since: the close comes again under its id, where it has arrived
+        // or was called off.
+        let repeated = reason == Reason::Resolved && before.ended;
         if let Some(course) = self.courses.get_mut(&delivery) {
             course.receipts = before.receipts;
-            course.uncertain = before.uncertain + 1;
+            course.uncertain = before.uncertain + u32::from(before.delivered);
         }
         self.demand(repeated, || format!("{planned:?} of {incident} was decided on twice"));
     }
