@@ -59,7 +59,19 @@ pub(crate) struct Driver {
     pub signer: Arc<Signer>,
     /// Under which address people reach us.
     pub public_url: Option<String>,
+    /// The room of the last round's records, used again.
+    pub room: Room,
 }
+
+/// Vectors that every round needs, and whose memory is kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Room {
+    records: Vec<Record>,
+    entries: Vec<Entry>,
+}
+
+/// A larger room is given back.
+const ROOM_MAX: usize = 8192;
 
 type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
@@ -144,7 +156,7 @@ impl Driver {
     fn decide(&mut self, at: Timestamp, letters: VecDeque<Letter>) -> Round {
         let mut round = Round {
             at,
-            records: Vec::new(),
+            records: std::mem::take(&mut self.room.records),
             answers: Vec::new(),
             jobs: Vec::new(),
             gathers: Vec::new(),
@@ -193,12 +205,18 @@ impl Driver {
     }
 
     fn commit(&mut self, round: Round) -> Result<(), Refused> {
-        let Round { at, records, answers, jobs, gathers, alarms, ended, configured } = round;
+        let Round { at, mut records, answers, jobs, gathers, alarms, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
-            let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
+            let mut entries = std::mem::take(&mut self.room.entries);
+            entries.extend(records.iter().map(|record| record.encode(at)));
             let before = clock::monotonic();
-            match self.journal.append(first, &entries) {
+            let appended = self.journal.append(first, &entries);
+            entries.clear();
+            if entries.capacity() <= ROOM_MAX {
+                self.room.entries = entries;
+            }
+            match appended {
                 Ok(position) => self.durable.set_journal(position),
                 Err(error) => {
                     for (reply, _) in answers {
@@ -214,13 +232,16 @@ impl Driver {
             self.settings = settings;
             self.public_url = public_url;
         }
-        for (offset, record) in (0..).zip(records) {
+        for (offset, record) in (0..).zip(records.drain(..)) {
             self.metrics.count(&record);
             match record {
                 Record::Accepted(incident) => self.incidents.insert(first.plus(offset), incident),
                 Record::Snapshot(_) => self.last_snapshot = Some(first.plus(offset)),
                 _ => {}
             }
+        }
+        if records.capacity() <= ROOM_MAX {
+            self.room.records = records;
         }
         // Before the answers: who gets one may look at once.
         self.metrics.queues(&self.engine, at);
