@@ -160,6 +160,8 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        // An error names what is undefined; in release builds, too.
+        environment.set_debug(true);
         environment.set_auto_escape_callback(move |_| form.escape());
         environment.set_formatter(format);
         environment.add_template_owned(NAME, source.to_owned())?;
