@@ -74,7 +74,7 @@ pub(crate) fn origin(url: &str) -> &str {
 }
 
 /// Checks `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn check_host(authority: &str) -> Result<(), Refused> {
+pub(crate) fn check_host(authority: &str) -> Result<(), Refused> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(Refused::Authority)?;

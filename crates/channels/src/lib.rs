@@ -19,6 +19,8 @@ mod fit;
 #[cfg(test)]
 mod fixture;
 mod mark;
+mod mongodb;
+mod record;
 mod reply;
 mod shown;
 mod signature;
@@ -28,10 +30,11 @@ mod webhook;
 mod wire;
 
 pub use destination::is_metadata_address;
+pub use mongodb::is_about_content;
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND];
+pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND, mongodb::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]
@@ -132,6 +135,8 @@ pub enum Transport {
     Syslog(SyslogTransport),
     /// Lines at the end of a file.
     File(FileTransport),
+    /// Documents for a MongoDB collection.
+    Mongo(MongoTransport),
 }
 
 /// How to make HTTP requests.
@@ -211,4 +216,25 @@ pub struct FileTransport {
     pub rotate_bytes: Option<u64>,
     /// How many renamed files are kept.
     pub keep: u32,
+}
+
+/// How to insert into a collection.
+#[derive(Clone, Debug)]
+pub struct MongoTransport {
+    /// The connection string, with the credentials if there are any.
+    pub uri: balefire_model::text::Secret,
+    /// Its hosts, for people.
+    pub hosts: String,
+    /// The database.
+    pub database: String,
+    /// The collection in it.
+    pub collection: String,
+    /// Whether connections are TLS, where the connection string does not say so.
+    pub tls: bool,
+    /// Own certificate authorities, PEM; Mozilla's, as of the build, where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for a connection, and for a server that takes writes.
+    pub connect_timeout: Duration,
+    /// How long the server may wait for the majority.
+    pub majority_timeout: Duration,
 }

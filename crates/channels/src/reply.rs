@@ -96,6 +96,9 @@ fn no_answer(reply: &Reply, wanted: &str) -> Outcome {
         Reply::Failed { cause, detail } => return Outcome::Rejected { cause: *cause, detail: safe(detail) },
         Reply::Http(answer) => format!("HTTP {}", answer.status),
         Reply::Smtp { code, .. } => format!("SMTP {code}"),
+        Reply::DocumentRefused { code, .. } | Reply::CommandRefused { code, .. } => {
+            format!("the database error {code}")
+        }
         Reply::Written(_) => "a confirmation of a write".to_owned(),
     };
     Outcome::Rejected {

@@ -16,6 +16,8 @@ pub enum Request {
     Line(Vec<u8>),
     /// Something for a person at a terminal.
     Screen(Screen),
+    /// A document for a collection.
+    Document(Document),
 }
 
 /// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is. Its debug form keeps the values of
@@ -66,6 +68,29 @@ impl Mail {
     }
 }
 
+/// A document for a collection that keeps each id once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its `_id`: the same for every attempt, so that what is inserted twice is there once.
+    pub id: String,
+    /// BSON; `_id` is the first field.
+    pub bson: Vec<u8>,
+}
+
+impl Document {
+    /// The document as JSON text. It is not safe to show.
+    #[must_use]
+    pub fn readable(&self) -> String {
+        crate::mongodb::readable(&self.bson)
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("id", &self.id).field("bson_bytes", &self.bson.len()).finish()
+    }
+}
+
 /// Both forms of a text for the terminal; the transport knows whether there is one, how wide it is, and whether it takes
 /// colours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +122,20 @@ pub enum Reply {
         /// The reply code, such as 250 or 535.
         code: u16,
         /// The reply's text.
+        text: String,
+    },
+    /// A database refused one document and may have taken others of the same command.
+    DocumentRefused {
+        /// The error's code, such as 11000.
+        code: i32,
+        /// The error's text.
+        text: String,
+    },
+    /// A database refused a command with all that was in it, or cannot say that it will keep what it took.
+    CommandRefused {
+        /// The error's code, such as 10107.
+        code: i32,
+        /// The error's text.
         text: String,
     },
     /// It was written as far as the transport can tell; what it can tell, in words.

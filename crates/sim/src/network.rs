@@ -139,7 +139,9 @@ fn accepted(request: &Request, random: &mut Random) -> Reply {
     match request {
         Request::Http(_) => status(request, random.pick(&[200, 202, 204]), 0, random),
         Request::Mail(_) => Reply::Smtp { code: 250, text: "2.0.0 Ok: queued".to_owned() },
-        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) => Reply::Written("written".to_owned()),
+        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Document(_) => {
+            Reply::Written("written".to_owned())
+        }
     }
 }
 
@@ -155,6 +157,7 @@ fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply
             Reply::Http(HttpReply { status: http, headers, body: b"words\r\nof the far side".to_vec() })
         }
         Request::Mail(_) => Reply::Smtp { code: smtp, text: "words of the far side".to_owned() },
+        Request::Document(_) => Reply::CommandRefused { code: 10_107, text: "not primary".to_owned() },
         Request::Syslog(_) | Request::Line(_) | Request::Screen(_) => failed("broken pipe"),
     }
 }
@@ -188,6 +191,9 @@ pub(crate) fn sight(request: &Request) -> Sighting {
         Request::Line(line) => {
             let text = String::from_utf8_lossy(line).into_owned();
             (between(&text, "\"delivery\":{\"id\":\"", "\""), text)
+        }
+        Request::Document(document) => {
+            (Some(document.id.clone()), String::from_utf8_lossy(&document.bson).into_owned())
         }
         Request::Screen(screen) => (None, screen.plain.clone()),
     };

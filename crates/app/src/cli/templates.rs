@@ -247,6 +247,7 @@ fn told(request: &Value) -> String {
         }
         "syslog" => text("message").to_owned(),
         "line" => text("line").to_owned(),
+        "document" => text("document").to_owned(),
         "screen" => {
             let panel: String =
                 items("panel").iter().map(|line| format!("| {}\n", line.as_str().unwrap_or_default())).collect();
@@ -272,6 +273,7 @@ mod tests {
         assert_eq!(told(&screen), "on a terminal:\n| x\n| y\nelsewhere:\nz");
         assert_eq!(told(&json!({ "kind": "syslog", "message": "<1>x" })), "<1>x");
         assert_eq!(told(&json!({ "kind": "line", "line": "{}" })), "{}");
+        assert_eq!(told(&json!({ "kind": "document", "document": "{}" })), "{}");
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub(crate) fn request(request: &Request) -> Value {
         Request::Mail(mail) => mailed(mail),
         Request::Syslog(message) => json!({ "kind": "syslog", "message": shown(&String::from_utf8_lossy(message)) }),
         Request::Line(line) => json!({ "kind": "line", "line": body(&String::from_utf8_lossy(line), "") }),
+        Request::Document(document) => {
+            json!({ "kind": "document", "document": body(&document.readable(), "application/json") })
+        }
         Request::Screen(screen) => json!({ "kind": "screen", "text": shown(&screen.plain) }),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 mod console;
 mod file;
 mod http;
+mod mongo;
 mod smtp;
 mod syslog;
 #[cfg(test)]
@@ -101,6 +102,7 @@ pub(crate) fn open(
         Transport::Smtp(settings) => worker::Line::Smtp(smtp::Smtp::open(settings, limits.in_flight).map_err(tls)?),
         Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),
+        Transport::Mongo(settings) => worker::Line::Mongo(mongo::Mongo::open(settings).map_err(tls)?),
         Transport::Console => {
             let console = console::Console::open(terminal, patience)
                 .map_err(|source| OpenError::Console { channel: name.to_owned(), source })?;

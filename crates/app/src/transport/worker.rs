@@ -4,6 +4,7 @@
 use super::console::Console;
 use super::file::File;
 use super::http::Http;
+use super::mongo::Mongo;
 use super::smtp::Smtp;
 use super::syslog::Syslog;
 use super::{Finished, Job, harmless, mismatched};
@@ -37,6 +38,8 @@ pub(super) enum Line {
     Syslog(Syslog),
     /// In order.
     File(File),
+    /// In order.
+    Mongo(Mongo),
     /// In order.
     Console(Console),
 }
@@ -84,6 +87,7 @@ impl Worker {
                 }
                 Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
                 Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
+                Line::Mongo(mongo) => in_order(&script, Queue::Mongo(mongo), &mut jobs, &report).await,
                 Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
             }
         };
@@ -253,6 +257,7 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
 enum Queue {
     Syslog(Syslog),
     File(File),
+    Mongo(Mongo),
     Console(Console),
 }
 
@@ -273,6 +278,13 @@ impl Queue {
                     _ => None,
                 });
                 merge(places, file.exec(lines).await, "a file")
+            }
+            Queue::Mongo(mongo) => {
+                let (places, documents) = sort(requests, |request| match request {
+                    Request::Document(document) => Some(document),
+                    _ => None,
+                });
+                merge(places, mongo.exec(documents).await, "MongoDB")
             }
             Queue::Console(console) => {
                 let (places, screens) = sort(requests, |request| match request {

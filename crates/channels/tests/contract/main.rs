@@ -1,5 +1,6 @@
 //! What every channel kind must do, for each in the list: whatever the incident, whatever the reply.
 
+mod mongodb;
 mod reasons;
 mod scene;
 
@@ -84,6 +85,10 @@ fn replies() -> Vec<Reply> {
         replies.push(Reply::Failed { cause, detail: "connect\r\nrefused".into() });
     }
     replies.push(Reply::Written("ok\n".into()));
+    for code in [0, 2, 13, 121, 11_000, 10_107, i32::MAX] {
+        replies.push(Reply::DocumentRefused { code, text: "\0\r\n".repeat(1000) });
+        replies.push(Reply::CommandRefused { code, text: "\0\r\n".repeat(1000) });
+    }
     replies
 }
 
@@ -121,6 +126,7 @@ fn only_the_right_kind_of_success_is_a_delivery() {
             let success = match (channel.transport(), &reply) {
                 (Transport::Http(_), Reply::Http(reply)) => (200..300).contains(&reply.status),
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
+                (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
                 (Transport::Console | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
                 _ => false,
             };

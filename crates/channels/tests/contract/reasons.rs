@@ -26,6 +26,7 @@ fn read(request: &Request) -> String {
     match request {
         Request::Http(http) => String::from_utf8_lossy(&http.body).into_owned(),
         Request::Mail(mail) => mail.readable(),
+        Request::Document(document) => String::from_utf8_lossy(&document.bson).into_owned(),
         Request::Syslog(bytes) | Request::Line(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Request::Screen(screen) => format!("{}\n{}", screen.plain, screen.panel.lines.join("\n")),
     }
@@ -130,6 +131,10 @@ fn a_template_makes_the_message_and_one_that_fails_or_is_left_out_leaves_a_note(
     let incident = incident("Disk full");
     let (first, plain) = (delivery(&incident), Delivery { plain: true, ..delivery(&incident) });
     for kind in balefire_channels::KINDS {
+        // Stores keep documents of their own form.
+        if !kind.fields().iter().any(|field| field.name.ends_with("template")) {
+            continue;
+        }
         let built_in = channel(kind, &[]);
         let good = channel(kind, &templates(kind.key, "made of {{ incident.title }} by {{ delivery.channel }}"));
         assert!(good.limits().has_template && !built_in.limits().has_template, "{}", kind.key);

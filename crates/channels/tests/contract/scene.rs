@@ -70,6 +70,7 @@ pub(crate) fn channels() -> Vec<(String, Box<dyn Channel>)> {
             "webhook",
             &[("body", "template"), ("template", "{{ incident.labels.absent }}"), ("content_type", "text/plain")],
         ),
+        ("mongodb", &[("body", "record"), ("tls", "true")]),
         ("console", &[("template", TEMPLATE)]),
         ("console", &[("template", FAULTY)]),
         ("syslog", &[("template", TEMPLATE), ("message_bytes_max", "1KiB")]),
@@ -166,6 +167,7 @@ pub(crate) fn bytes(request: &Request) -> usize {
         Request::Mail(mail) => mail.message.len(),
         Request::Syslog(message) => message.len(),
         Request::Line(line) => line.len(),
+        Request::Document(document) => document.bson.len(),
         Request::Screen(screen) => {
             screen.panel.lines.iter().map(String::len).sum::<usize>().max(screen.plain.len()) + screen.panel.title.len()
         }
@@ -197,6 +199,12 @@ pub(crate) fn check_harmless(name: &str, request: &Request) {
             assert!(marks <= 1 && seen(&text.replacen('\u{feff}', "", 1)), "{name}: {text:.300}");
         }
         Request::Line(line) => assert!(seen(std::str::from_utf8(line).expect("UTF-8")), "{name}"),
+        Request::Document(document) => {
+            // What a collection keeps is data and may hold anything; what it means to the server is its names and its id.
+            let read = bson::Document::from_reader(document.bson.as_slice()).expect("BSON");
+            let (name_of_id, id) = read.iter().next().expect("a first field");
+            assert_eq!((name_of_id.as_str(), id.as_str()), ("_id", Some(document.id.as_str())), "{name}");
+        }
         Request::Screen(screen) => {
             assert!(seen(&screen.plain) && seen(&screen.panel.title), "{name}");
             assert!(screen.panel.lines.iter().all(|line| seen(line)), "{name}");
