@@ -2,8 +2,8 @@
 //! one channel, and good for a week. Whoever has the link has its right, as with the message itself.
 
 use crate::ids;
+use balefire_model::IncidentId;
 use balefire_model::id::hex;
-use balefire_model::{Incident, IncidentId};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
@@ -70,11 +70,11 @@ impl Signer {
     }
 
     /// The link for an incident in a message of a channel; the same for every attempt.
-    pub(crate) fn url(&self, public_url: &str, incident: &Incident, channel: &str) -> String {
-        let expires = incident.received_at.checked_add(GOOD_FOR).unwrap_or(Timestamp::MAX).as_second();
-        let signature = hex(&self.signature(incident.id, channel, expires).finalize().into_bytes());
+    pub(crate) fn url(&self, public_url: &str, incident: IncidentId, channel: &str) -> String {
+        let expires = incident.received_at().checked_add(GOOD_FOR).unwrap_or(Timestamp::MAX).as_second();
+        let signature = hex(&self.signature(incident, channel, expires).finalize().into_bytes());
         let base = public_url.trim_end_matches('/');
-        format!("{base}/ack/{}?c={}&e={expires}&s={signature}", incident.id, percent(channel))
+        format!("{base}/ack/{incident}?c={}&e={expires}&s={signature}", percent(channel))
     }
 
     /// Checks what came with a link.
@@ -125,12 +125,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn incident() -> Incident {
-        serde_json::from_str(
-            r#"{"id":"01935f1c-7c00-7000-8000-000000000001","title":"t","severity":"high","detected_by":"d",
-                "fingerprint":"f","source":"s","received_at":"2026-11-22T00:00:00Z"}"#,
-        )
-        .unwrap()
+    fn incident() -> IncidentId {
+        "01935f1c-7c00-7000-8000-000000000001".parse().unwrap()
     }
 
     /// The expiry and the signature of a link.
@@ -143,10 +139,10 @@ mod tests {
     fn a_link_is_good_for_its_incident_its_channel_and_its_time() {
         let dir = tempfile::tempdir().unwrap();
         let signer = Signer::open(dir.path()).unwrap();
-        let url = signer.url("https://balefire.example/", &incident(), "soc mail");
+        let url = signer.url("https://balefire.example/", incident(), "soc mail");
         assert!(url.starts_with("https://balefire.example/ack/01935f1c-7c00-7000-8000-000000000001?c=soc%20mail&e="));
         let (expires, signature) = parts(&url);
-        let (id, now) = (incident().id, incident().received_at);
+        let (id, now) = (incident(), incident().received_at());
         let check = |id, channel, expires, signature: &str, now| signer.check((id, channel), expires, signature, now);
         assert_eq!(check(id, "soc mail", expires, &signature, now), Ok(()));
         let other = IncidentId::derive(now, "other");
@@ -163,7 +159,7 @@ mod tests {
     #[test]
     fn the_key_is_made_once_for_us_alone_and_a_broken_one_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let url = |signer: Signer| signer.url("http://x", &incident(), "c");
+        let url = |signer: Signer| signer.url("http://x", incident(), "c");
         let first = url(Signer::open(dir.path()).unwrap());
         assert_eq!(url(Signer::open(dir.path()).unwrap()), first);
         let path = dir.path().join(KEY_FILE);

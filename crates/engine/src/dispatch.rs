@@ -43,6 +43,7 @@ impl Engine {
         let job = Job {
             delivery,
             incident: pending.incident,
+            severity: pending.severity,
             accepted_at: pending.accepted_at,
             channel: channel.to_owned(),
             reason: pending.reason,

@@ -10,7 +10,7 @@ use crate::submit::Submission;
 use crate::tally::Tally;
 use balefire_model::channel::Reason;
 use balefire_model::record::{AttemptEnded, Configured, Next, Started, StateChanged, Stopped};
-use balefire_model::{DeliveryId, IncidentId, Outcome, Position, Record};
+use balefire_model::{DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -127,6 +127,8 @@ pub struct Job {
     pub delivery: DeliveryId,
     /// About which incident.
     pub incident: IncidentId,
+    /// How bad it is.
+    pub severity: Severity,
     /// Where the incident's record stands.
     pub accepted_at: Position,
     /// To which channel.
@@ -148,6 +150,9 @@ const SNAPSHOT_RECORDS: u64 = 50_000;
 /// The largest snapshot: what a journal takes as one record. Where the memory is larger, a start reads on from the last
 /// snapshot that fitted, which takes longer and loses nothing.
 const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
+
+/// What each delivery and each incident takes in a snapshot at least.
+const HELD_BYTES_MIN: usize = 150;
 
 /// The engine: its settings and its memory.
 #[derive(Clone, Debug, Default)]
@@ -218,12 +223,13 @@ impl Engine {
         if self.state.since_snapshot < SNAPSHOT_RECORDS + 4 * held as u64 {
             return;
         }
-        let snapshot = self.state.snapshot();
-        if snapshot.get().len() <= SNAPSHOT_BYTES_MAX {
-            self.record(now, Record::Snapshot(snapshot), effects);
-        } else {
+        // What cannot fit is not even written: that would take more memory than what is remembered.
+        let may_fit = held <= SNAPSHOT_BYTES_MAX / HELD_BYTES_MIN;
+        let snapshot = may_fit.then(|| self.state.snapshot());
+        match snapshot.filter(|snapshot| snapshot.get().len() <= SNAPSHOT_BYTES_MAX) {
+            Some(snapshot) => self.record(now, Record::Snapshot(snapshot), effects),
             // Not tried again with every step: it takes time.
-            self.state.since_snapshot = 0;
+            None => self.state.since_snapshot = 0,
         }
     }
 
@@ -278,7 +284,7 @@ impl Engine {
         let channel = self.state.names[pending.channel as usize].clone();
         let failures = self.state.queues[pending.channel as usize].failures + 1;
         let retry = self.settings.channels.get(&channel).map(|policy| policy.retry).unwrap_or_default();
-        let (incident, decided_at, number) = (pending.incident, pending.decided_at, pending.channel);
+        let (incident, decided_at, number) = (pending.incident, pending.decided_at.into(), pending.channel);
         // The user's template may be at fault: once without it, before the message is given up.
         let has_template = self.settings.channels.get(&channel).is_some_and(|policy| policy.has_template);
         let plain_next = has_template && !pending.plain && retry::is_payload_fault(&outcome);

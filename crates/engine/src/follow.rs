@@ -177,7 +177,7 @@ impl Engine {
         let from = queue.handed_on.get(step as usize).copied().unwrap_or(0);
         let is_new = |delivery: &&DeliveryId| self.state.steps_taken(**delivery) & bit(step) == 0;
         let delivery = queue.by_order.range(from..).map(|(_, delivery)| delivery).find(is_new)?;
-        let decided_at = self.state.pending.get(delivery)?.decided_at;
+        let decided_at = self.state.pending.get(delivery)?.decided_at.into();
         Some((*delivery, later(decided_at, fallback.after)))
     }
 

@@ -169,7 +169,7 @@ impl Engine {
     fn oldest_ready(&self, queue: &Queue, up_to: Severity) -> Option<Timestamp> {
         let severities = Severity::ALL.into_iter().filter(|severity| *severity <= up_to);
         let firsts = severities.filter_map(|severity| queue.first_ready(severity));
-        firsts.filter_map(|delivery| self.state.pending.get(&delivery)).map(|pending| pending.decided_at).min()
+        firsts.filter_map(|delivery| self.state.pending.get(&delivery)).map(|pending| pending.decided_at.into()).min()
     }
 
     /// Begins to gather where it is time, and goes on with what was gathered.
@@ -211,7 +211,7 @@ impl Engine {
             let pending = &self.state.pending[&rank.delivery];
             let fits = match (cause, policy.stale) {
                 (GatherCause::Stale, Stale::Digest(after)) => {
-                    queue.recovered_at.is_some_and(|recovered| later(pending.decided_at, after) <= recovered)
+                    queue.recovered_at.is_some_and(|recovered| later(pending.decided_at.into(), after) <= recovered)
                 }
                 _ => true,
             };

@@ -29,8 +29,8 @@ pub(crate) struct Open {
     /// What the channels that follow up were sent, in the order of the decisions.
     pub told: Vec<Told>,
     /// The steps of its escalation, in order; those that came are kept for their numbers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub escalations: Vec<Escalation>,
+    #[serde(default, skip_serializing_if = "<[Escalation]>::is_empty")]
+    pub escalations: Box<[Escalation]>,
 }
 
 /// A message that a later one may close.
@@ -87,7 +87,7 @@ impl Opens {
         }
         if !routed.escalations.is_empty() {
             let open = self.entry(about);
-            open.escalations.clone_from(&routed.escalations);
+            open.escalations = routed.escalations.as_slice().into();
             let steps = (0..).zip(&routed.escalations).map(|(step, escalation)| (escalation.due, about.incident, step));
             self.due.extend(steps);
         }
@@ -100,7 +100,10 @@ impl Opens {
             return;
         }
         let told = Told { channel: planned.channel.clone(), delivery: planned.delivery, arrived: None };
-        self.entry(about).told.push(told);
+        let open = self.entry(about);
+        // One message is the rule, and a million incidents may be open.
+        open.told.reserve_exact(1);
+        open.told.push(told);
     }
 
     pub(crate) fn ended(&mut self, incident: IncidentId, delivery: DeliveryId, arrived: bool) {
@@ -140,7 +143,7 @@ impl Opens {
     }
 
     fn entry(&mut self, about: &About) -> &mut Open {
-        let new = || Open { about: *about, told: Vec::new(), escalations: Vec::new() };
+        let new = || Open { about: *about, told: Vec::new(), escalations: Box::default() };
         self.incidents.entry(about.incident).or_insert_with(new)
     }
 

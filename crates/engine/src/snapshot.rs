@@ -65,6 +65,8 @@ struct StoredPending {
     order: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     plain: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    waits_for_channel: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rare: Option<Box<Rare>>,
 }
@@ -136,10 +138,11 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
             reason: p.reason,
             attempts: p.attempts,
             in_flight: p.in_flight,
-            due: p.due,
-            decided_at: p.since,
+            due: p.due.map(Into::into),
+            decided_at: p.since.into(),
             order: p.order,
             plain: p.plain,
+            waits_for_channel: p.waits_for_channel,
             rare: p.rare,
         };
         if pending.in_flight {
@@ -186,10 +189,11 @@ impl State {
                 reason: p.reason,
                 attempts: p.attempts,
                 in_flight: p.in_flight,
-                due: p.due,
-                since: p.decided_at,
+                due: p.due.map(Into::into),
+                since: p.decided_at.into(),
                 order: p.order,
                 plain: p.plain,
+                waits_for_channel: p.waits_for_channel,
                 rare: p.rare.clone(),
             });
         }

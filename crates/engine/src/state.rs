@@ -23,13 +23,31 @@ pub(crate) struct Pending {
     pub reason: Reason,
     pub attempts: u32,
     pub in_flight: bool,
-    pub due: Option<Timestamp>,
-    pub decided_at: Timestamp,
+    pub due: Option<Micros>,
+    pub decided_at: Micros,
     pub order: u64,
     /// Without the user's template from now on.
     pub plain: bool,
+    /// It waits because its channel failed, and need not once the channel works again.
+    pub waits_for_channel: bool,
     /// What few deliveries have.
     pub rare: Option<Box<Rare>>,
+}
+
+/// A time as records have it, in microseconds since 1970: half the size of a [`Timestamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Micros(i64);
+
+impl From<Timestamp> for Micros {
+    fn from(time: Timestamp) -> Micros {
+        Micros(time.as_microsecond())
+    }
+}
+
+impl From<Micros> for Timestamp {
+    fn from(time: Micros) -> Timestamp {
+        Timestamp::from_microsecond(time.0).expect("it was a time before")
+    }
 }
 
 /// What few deliveries have.
@@ -87,8 +105,8 @@ const KEY_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub(crate) position: Position,
-    /// Never iterated: its order would differ from run to run.
-    pub(crate) pending: HashMap<DeliveryId, Pending>,
+    /// A tree: it grows without being laid out anew as a whole, which a million deliveries would notice.
+    pub(crate) pending: BTreeMap<DeliveryId, Pending>,
     pub(crate) names: Vec<String>,
     pub(crate) queues: Vec<Queue>,
     pub(crate) orders: u64,
@@ -98,7 +116,7 @@ pub struct State {
     pub(crate) digest: String,
     pub(crate) since_snapshot: u64,
     pub(crate) open: Opens,
-    /// Who waits until a delivery has ended.
+    /// Who waits until a delivery has ended. Never iterated: its order would differ from run to run.
     pub(crate) behind: HashMap<DeliveryId, DeliveryId>,
     pub(crate) dead: DeadLetters,
 }
@@ -160,7 +178,7 @@ impl State {
     pub fn queues(&self) -> Vec<QueueStatus> {
         let status = |(name, queue): (&String, &Queue)| {
             let told = queue.told_by.and(queue.failing);
-            let since = |delivery| self.pending.get(delivery).map(|pending| pending.decided_at);
+            let since = |delivery| self.pending.get(delivery).map(|pending| pending.decided_at.into());
             let head = queue.ready.first().or(queue.waiting.first().map(|(_, rank)| rank));
             QueueStatus {
                 channel: name.clone(),
@@ -273,22 +291,30 @@ impl State {
         // What it waits for may have ended since.
         let behind = behind.filter(|first| self.pending.contains_key(first));
         let rare = Rare { stands_in_for: stands_in_for.clone(), behind, handed_on: 0 };
-        let pending = Pending {
+        let pending = self.next_pending(at, about, (channel, *reason), rare);
+        self.enqueue(*delivery, pending);
+    }
+
+    /// A delivery that comes after all others.
+    fn next_pending(&mut self, at: Timestamp, about: &About, to: (u32, Reason), rare: Rare) -> Pending {
+        let (channel, reason) = to;
+        let order = self.orders;
+        self.orders += 1;
+        Pending {
             incident: about.incident,
             accepted_at: about.accepted_at,
             channel,
             severity: about.severity,
-            reason: *reason,
+            reason,
             attempts: 0,
             in_flight: false,
             due: None,
-            decided_at: at,
-            order: self.orders,
+            decided_at: at.into(),
+            order,
             plain: false,
+            waits_for_channel: false,
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
-        };
-        self.orders += 1;
-        self.enqueue(*delivery, pending);
+        }
     }
 
     /// Puts a delivery where it belongs: none of its attempts is under way.
@@ -299,7 +325,7 @@ impl State {
         queue.counts[pending.severity as usize] += 1;
         match (pending.behind(), pending.due) {
             (Some(first), _) => _ = self.behind.insert(first, delivery),
-            (None, Some(due)) => _ = queue.waiting.insert((due, pending.rank(delivery))),
+            (None, Some(due)) => _ = queue.waiting.insert((due.into(), pending.rank(delivery))),
             (None, None) => _ = queue.ready.insert(pending.rank(delivery)),
         }
         self.pending.insert(delivery, pending);
@@ -333,7 +359,7 @@ impl State {
         let queue = &mut self.queues[ended.channel as usize];
         queue.ready.remove(&rank);
         if let Some(due) = ended.due {
-            queue.waiting.remove(&(due, rank));
+            queue.waiting.remove(&(due.into(), rank));
         }
         self.open.ended(ended.incident, delivery, false);
     }
@@ -376,22 +402,9 @@ impl State {
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
         let rare = Rare { stands_in_for: dead.stands_in_for, behind: None, handed_on: dead.handed_on };
-        let pending = Pending {
-            incident: dead.incident,
-            accepted_at: dead.accepted_at,
-            channel,
-            severity: dead.severity,
-            reason: dead.reason,
-            attempts: dead.attempts,
-            in_flight: false,
-            due: None,
-            decided_at: at,
-            order: self.orders,
-            plain: false,
-            rare: (rare != Rare::default()).then(|| Box::new(rare)),
-        };
-        self.orders += 1;
-        self.enqueue(delivery, pending);
+        let about = About { incident: dead.incident, accepted_at: dead.accepted_at, severity: dead.severity };
+        let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
+        self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });
     }
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {
@@ -400,7 +413,7 @@ impl State {
         let queue = &mut self.queues[pending.channel as usize];
         queue.ready.remove(&rank);
         if let Some(due) = pending.due.take() {
-            queue.waiting.remove(&(due, rank));
+            queue.waiting.remove(&(due.into(), rank));
         }
         queue.in_flight += 1;
         queue.untried -= usize::from(pending.attempts == 0);
@@ -414,12 +427,17 @@ impl State {
         let queue = &mut self.queues[pending.channel as usize];
         queue.in_flight -= u32::from(pending.in_flight);
         pending.in_flight = false;
+        let was_failing = queue.is_failing();
         note_health(queue, at, ended);
+        let is_back = was_failing && !queue.is_failing();
+        let channel = pending.channel;
         match &ended.next {
             Next::Retry(due) => {
-                pending.due = Some(*due);
+                let due = Micros::from(*due);
+                pending.due = Some(due);
                 pending.plain |= ended.plain_next;
-                queue.waiting.insert((*due, pending.rank(ended.delivery)));
+                pending.waits_for_channel = matches!(ended.outcome, Outcome::Rejected { .. });
+                queue.waiting.insert((due.into(), pending.rank(ended.delivery)));
             }
             Next::Done => {
                 self.open.ended(pending.incident, ended.delivery, true);
@@ -433,6 +451,25 @@ impl State {
                     let letter = DeadLetter { handed_on, ..letter };
                     self.dead.insert(ended.delivery, letter);
                 }
+            }
+        }
+        if is_back {
+            self.let_go(channel);
+        }
+    }
+
+    /// A channel works again: what it failed to carry need not wait any longer. What the far side asked to come later does.
+    fn let_go(&mut self, channel: u32) {
+        let queue = &mut self.queues[channel as usize];
+        let waiting = std::mem::take(&mut queue.waiting);
+        for (due, rank) in waiting {
+            match self.pending.get_mut(&rank.delivery).filter(|pending| pending.waits_for_channel) {
+                Some(pending) => {
+                    pending.due = None;
+                    pending.waits_for_channel = false;
+                    queue.ready.insert(rank);
+                }
+                None => _ = queue.waiting.insert((due, rank)),
             }
         }
     }

@@ -190,6 +190,32 @@ fn wake(bench: &Bench, seconds: i64) -> i64 {
 }
 
 #[test]
+fn what_failed_with_its_channel_goes_out_as_soon_as_the_channel_works_again() {
+    let mut bench = Bench::new(settings(&[("hook", 1, &[])]));
+    let mut under_way = bench.submit(1, (1..=11).map(|number| incident(number, Severity::Critical)).collect());
+    let mut seconds = 1;
+    for _ in 0..11 {
+        let job = under_way.remove(0);
+        under_way = bench.ended(seconds, &job, rejected(Cause::Network));
+        while under_way.is_empty() {
+            seconds = wake(&bench, seconds);
+            under_way = jobs(bench.step(seconds, Input::Tick));
+        }
+    }
+    // By now each of them would wait for minutes on its own account.
+    let mut next = bench.ended(seconds, &under_way.remove(0), delivered());
+    let mut gone = 1;
+    while let Some(job) = next.pop() {
+        next.extend(bench.ended(seconds, &job, delivered()));
+        gone += 1;
+    }
+    // And that the channel is back, which nobody else could be told.
+    assert!(gone >= 11, "{gone} of 11 have gone");
+    assert_eq!(bench.engine.state().pending(), 0);
+    assert_eq!(bench.replayed().state().snapshot().get(), bench.engine.state().snapshot().get());
+}
+
+#[test]
 fn a_failing_channel_does_not_touch_another() {
     let mut bench = Bench::new(settings(&[("bad", 1, &[]), ("good", 1, &[])]));
     let first = bench.submit(1, vec![incident(1, Severity::High)]);

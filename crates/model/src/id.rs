@@ -1,5 +1,6 @@
 //! Identifiers. Those that leave the machine are functions of what they name, so that a repeat is recognised there.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -35,7 +36,7 @@ impl IncidentId {
     /// made twice gives the same incident. The bits that are random elsewhere come from
     /// SHA-256(`balefire:incident:1` LF seed).
     #[must_use]
-    pub fn derive(at: jiff::Timestamp, seed: &str) -> IncidentId {
+    pub fn derive(at: Timestamp, seed: &str) -> IncidentId {
         let digest = Sha256::digest(format!("balefire:incident:1\n{seed}").as_bytes());
         let mut bytes = [0; 10];
         bytes.copy_from_slice(&digest[..10]);
@@ -51,6 +52,12 @@ impl IncidentId {
         }
         let bytes = self.0.as_bytes();
         bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
+    }
+
+    /// When the incident came in, to the millisecond, as its id tells; 1970 for ids of other versions than 7.
+    #[must_use]
+    pub fn received_at(self) -> Timestamp {
+        i64::try_from(self.unix_ms()).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default()
     }
 }
 

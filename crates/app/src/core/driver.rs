@@ -59,19 +59,7 @@ pub(crate) struct Driver {
     pub signer: Arc<Signer>,
     /// Under which address people reach us.
     pub public_url: Option<String>,
-    /// The room of the last round's records, used again.
-    pub room: Room,
 }
-
-/// Vectors that every round needs, and whose memory is kept from one to the next.
-#[derive(Default)]
-pub(crate) struct Room {
-    records: Vec<Record>,
-    entries: Vec<Entry>,
-}
-
-/// A larger room is given back.
-const ROOM_MAX: usize = 8192;
 
 type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
@@ -156,7 +144,7 @@ impl Driver {
     fn decide(&mut self, at: Timestamp, letters: VecDeque<Letter>) -> Round {
         let mut round = Round {
             at,
-            records: std::mem::take(&mut self.room.records),
+            records: Vec::new(),
             answers: Vec::new(),
             jobs: Vec::new(),
             gathers: Vec::new(),
@@ -205,18 +193,12 @@ impl Driver {
     }
 
     fn commit(&mut self, round: Round) -> Result<(), Refused> {
-        let Round { at, mut records, answers, jobs, gathers, alarms, ended, configured } = round;
+        let Round { at, records, answers, jobs, gathers, alarms, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
-            let mut entries = std::mem::take(&mut self.room.entries);
-            entries.extend(records.iter().map(|record| record.encode(at)));
+            let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
             let before = clock::monotonic();
-            let appended = self.journal.append(first, &entries);
-            entries.clear();
-            if entries.capacity() <= ROOM_MAX {
-                self.room.entries = entries;
-            }
-            match appended {
+            match self.journal.append(first, &entries) {
                 Ok(position) => self.durable.set_journal(position),
                 Err(error) => {
                     for (reply, _) in answers {
@@ -232,16 +214,13 @@ impl Driver {
             self.settings = settings;
             self.public_url = public_url;
         }
-        for (offset, record) in (0..).zip(records.drain(..)) {
+        for (offset, record) in (0..).zip(records) {
             self.metrics.count(&record);
             match record {
                 Record::Accepted(incident) => self.incidents.insert(first.plus(offset), incident),
                 Record::Snapshot(_) => self.last_snapshot = Some(first.plus(offset)),
                 _ => {}
             }
-        }
-        if records.capacity() <= ROOM_MAX {
-            self.room.records = records;
         }
         // Before the answers: who gets one may look at once.
         self.metrics.queues(&self.engine, at);
@@ -268,14 +247,14 @@ impl Driver {
     }
 
     fn send(&mut self, job: Job) {
-        let Job { delivery, accepted_at, channel, reason, stands_in_for, plain, attempt, .. } = job;
-        let incident = match self.incidents.get(accepted_at) {
-            Ok(incident) => incident,
+        let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, plain, attempt } = job;
+        let subject = match self.incidents.get(accepted_at) {
+            Ok(subject) => subject,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
-        self.under_way.insert(delivery, (incident.received_at, incident.severity));
-        let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, &incident, &channel));
-        let job = transport::Job { delivery, incident, reason, stands_in_for, plain, ack_url, attempt };
+        self.under_way.insert(delivery, (incident.received_at(), severity));
+        let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, incident, &channel));
+        let job = transport::Job { delivery, subject, reason, stands_in_for, plain, ack_url, attempt };
         if self.workers.send(&channel, job).is_err() {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }

@@ -26,7 +26,7 @@ pub(crate) fn count(gather: Gather, journal: Reader, mailbox: Arc<Mailbox>) {
 fn tally(gather: &Gather, mut incidents: Incidents) -> Tally {
     let mut tally = Tally::default();
     for (delivery, position) in &gather.items {
-        match incidents.get(*position) {
+        match incidents.get(*position).and_then(|subject| subject.read()) {
             Ok(incident) => tally.add(&incident),
             Err(why) => {
                 tracing::error!(%delivery, why, "an incident of a summary cannot be read");

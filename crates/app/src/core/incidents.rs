@@ -1,8 +1,9 @@
 //! Incidents by their position, for those who send them: from memory where they came in a moment ago or stand near one
 //! that was read, from the journal otherwise. What it holds is bounded.
 
+use crate::transport::Subject;
 use balefire_model::record::kind;
-use balefire_model::{Entry, Incident, Position, Record};
+use balefire_model::{Entry, Incident, Position};
 use balefire_store::journal::Reader;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -47,19 +48,15 @@ impl Incidents {
     }
 
     /// The incident at a position, which must be durable; the error says in words why it cannot be had.
-    pub(crate) fn get(&mut self, position: Position) -> Result<Arc<Incident>, String> {
+    pub(crate) fn get(&mut self, position: Position) -> Result<Subject, String> {
         if let Some(incident) = self.recent.get(&position) {
-            return Ok(incident.clone());
+            return Ok(Subject::Known(incident.clone()));
         }
         let entry = match self.ahead.remove(&position) {
             Some(entry) => entry,
             None => self.read(position)?,
         };
-        match Record::decode(&entry) {
-            Ok(Record::Accepted(incident)) => Ok(incident),
-            Ok(_) => Err(format!("record {position} is no incident")),
-            Err(error) => Err(format!("cannot read the incident back: {error}")),
-        }
+        Ok(Subject::Stored(entry))
     }
 
     /// Reads a record, and the incidents behind it.

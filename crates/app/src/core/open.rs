@@ -1,6 +1,6 @@
 //! The start: journal, engine, view and workers, in this order; each only on top of what is proven.
 
-use super::driver::{Driver, Room};
+use super::driver::Driver;
 use super::durable::Durable;
 use super::incidents::Incidents;
 use super::mailbox::Mailbox;
@@ -110,7 +110,6 @@ pub(crate) fn start(config: &Config, terminal: Terminal, version: &str) -> Resul
         stopping: None,
         signer: signer.clone(),
         public_url: config.public_url(),
-        room: Room::default(),
     };
     driver.begin(effects);
     let engine = std::thread::Builder::new()

@@ -2,7 +2,7 @@
 //! and sockets; what to send, what a reply means and whether to try again is decided in `channels` and `engine`.
 
 use balefire_channels::{Channel, Reply, Transport};
-use balefire_model::{Cause, DeliveryId, Incident, Outcome, Reason, text};
+use balefire_model::{Cause, DeliveryId, Entry, Incident, Outcome, Reason, Record, text};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Job {
     /// The same for every attempt.
     pub(crate) delivery: DeliveryId,
     /// What it is about.
-    pub(crate) incident: Arc<Incident>,
+    pub(crate) subject: Subject,
     /// Why now.
     pub(crate) reason: Reason,
     /// The channel that should have carried it.
@@ -38,6 +38,30 @@ pub(crate) struct Job {
     pub(crate) ack_url: Option<String>,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
+}
+
+/// An incident, as it stands in memory or in the journal. Whoever sends it decodes it, so that those who only hand it on
+/// need not.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    /// It came in a moment ago.
+    Known(Arc<Incident>),
+    /// Its record.
+    Stored(Entry),
+}
+
+impl Subject {
+    /// The incident; the error says in words why it cannot be had.
+    pub(crate) fn read(&self) -> Result<Arc<Incident>, String> {
+        match self {
+            Subject::Known(incident) => Ok(incident.clone()),
+            Subject::Stored(entry) => match Record::decode(entry) {
+                Ok(Record::Accepted(incident)) => Ok(incident),
+                Ok(_) => Err("cannot read the incident back: another record stands there".to_owned()),
+                Err(error) => Err(format!("cannot read the incident back: {error}")),
+            },
+        }
+    }
 }
 
 /// What an attempt came to. Each [`Job`] gives exactly one, unless the worker is cancelled.

@@ -9,7 +9,7 @@ use super::smtp::Smtp;
 use super::syslog::Syslog;
 use super::{Finished, Job, harmless, mismatched};
 use balefire_channels::{Channel, Reply, Request, Step};
-use balefire_model::{Cause, Delivery, DeliveryId, Outcome};
+use balefire_model::{Cause, Delivery, DeliveryId, Incident, Outcome};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,7 +117,8 @@ struct Script {
 
 impl Script {
     /// Asks the channel what to do next. Its panic ends the attempt, not the worker.
-    fn step(&self, job: &Job, at: Timestamp, replies: &[Reply]) -> Step {
+    fn step(&self, leg: &Leg) -> Step {
+        let Leg { job, incident, at, replies, .. } = leg;
         if replies.len() >= STEPS_MAX {
             return rejected(Cause::Schema, format!("the channel's kind asked for more than {STEPS_MAX} requests"));
         }
@@ -128,9 +129,9 @@ impl Script {
             stands_in_for: job.stands_in_for.as_deref(),
             plain: job.plain,
             ack_url: job.ack_url.as_deref(),
-            incident: &job.incident,
+            incident,
             attempt: job.attempt,
-            now: at,
+            now: *at,
         };
         match catch_unwind(AssertUnwindSafe(|| self.channel.step(&delivery, replies))) {
             Ok(step) => step,
@@ -222,23 +223,24 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
 
     /// One attempt from the first step to its report; false where nobody listens any more.
     async fn attempt(self: Arc<Self>, job: Job) -> bool {
-        let at = (self.script.now)();
-        let work = async {
-            let mut replies = Vec::new();
-            loop {
-                match self.script.step(&job, at, &replies) {
-                    Step::Done(outcome) => return outcome,
-                    // Boxed: an attempt is moved several times on its way into a task, and should be small.
-                    Step::Send(request) => replies.push(Box::pin(self.line.exec(request)).await),
-                }
+        let finished = match Leg::begin(job, (self.script.now)()) {
+            Ok(mut leg) => {
+                let in_time = tokio::time::timeout(self.script.limit, self.travel(&mut leg)).await;
+                leg.end(in_time.unwrap_or_else(|_| self.script.out_of_time()))
             }
+            Err(unreadable) => unreadable,
         };
-        let outcome = match tokio::time::timeout(self.script.limit, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => self.script.out_of_time(),
-        };
-        let finished = Finished { delivery: job.delivery, attempt: job.attempt, outcome };
         self.report.send(finished.into()).await.is_ok()
+    }
+
+    async fn travel(&self, leg: &mut Leg) -> Outcome {
+        loop {
+            match self.script.step(leg) {
+                Step::Done(outcome) => return outcome,
+                // Boxed: an attempt is moved several times on its way into a task, and should be small.
+                Step::Send(request) => leg.replies.push(Box::pin(self.line.exec(request)).await),
+            }
+        }
     }
 
     async fn report_fault(&self, who: Option<(DeliveryId, u32)>, error: tokio::task::JoinError) -> bool {
@@ -309,12 +311,31 @@ fn merge(places: Vec<bool>, replies: Vec<Reply>, transport: &str) -> Vec<Reply> 
     places.into_iter().map(|fits| if fits { next() } else { mismatched(transport) }).collect()
 }
 
-/// One job of a batch on its way.
+/// One job on its way.
 struct Leg {
     job: Job,
+    incident: Arc<Incident>,
     at: Timestamp,
     replies: Vec<Reply>,
     outcome: Option<Outcome>,
+}
+
+impl Leg {
+    /// Reads the job's incident; where that cannot be had, the attempt is over.
+    fn begin(job: Job, at: Timestamp) -> Result<Leg, Finished> {
+        match job.subject.read() {
+            Ok(incident) => Ok(Leg { job, incident, at, replies: Vec::new(), outcome: None }),
+            Err(detail) => {
+                tracing::error!(delivery = %job.delivery, detail, "attempt could not be made");
+                let outcome = Outcome::Rejected { cause: Cause::Network, detail };
+                Err(Finished { delivery: job.delivery, attempt: job.attempt, outcome })
+            }
+        }
+    }
+
+    fn end(self, outcome: Outcome) -> Finished {
+        Finished { delivery: self.job.delivery, attempt: self.job.attempt, outcome }
+    }
 }
 
 /// Attempts in order, as many at a time as are waiting.
@@ -326,17 +347,25 @@ async fn in_order<R: From<Finished>>(
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let start = |job| Leg { job, at: (script.now)(), replies: Vec::new(), outcome: None };
-        let mut legs: Vec<Leg> = batch.drain(..).map(start).collect();
+        let mut legs = Vec::with_capacity(batch.len());
+        for job in batch.drain(..) {
+            match Leg::begin(job, (script.now)()) {
+                Ok(leg) => legs.push(leg),
+                Err(unreadable) => {
+                    if report.send(unreadable.into()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
         // Legs that have their outcome when the time is up keep it; the others get theirs below.
         let in_time = tokio::time::timeout(script.limit, travel(script, &mut line, &mut legs)).await.is_ok();
         if !in_time {
             tracing::debug!(channel = %script.name, jobs = legs.len(), "a batch ran out of time");
         }
-        for leg in legs {
-            let outcome = leg.outcome.unwrap_or_else(|| script.out_of_time());
-            let finished = Finished { delivery: leg.job.delivery, attempt: leg.job.attempt, outcome };
-            if report.send(finished.into()).await.is_err() {
+        for mut leg in legs {
+            let outcome = leg.outcome.take().unwrap_or_else(|| script.out_of_time());
+            if report.send(leg.end(outcome).into()).await.is_err() {
                 return;
             }
         }
@@ -349,7 +378,7 @@ async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
         let mut requests = Vec::new();
         let mut senders = Vec::new();
         for leg in legs.iter_mut().filter(|leg| leg.outcome.is_none()) {
-            match script.step(&leg.job, leg.at, &leg.replies) {
+            match script.step(leg) {
                 Step::Done(outcome) => leg.outcome = Some(outcome),
                 Step::Send(request) => {
                     requests.push(request);

@@ -2,7 +2,7 @@
 //! when the worker is told to end.
 
 use super::*;
-use crate::transport::{Terminal, open};
+use crate::transport::{Subject, Terminal, open};
 use balefire_channels::{FileTransport, HttpRequest, HttpTransport, Limits, Transport};
 use balefire_model::{Incident, Reason};
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ fn job(title: &str, number: u32) -> Job {
     let delivery = DeliveryId::derive(incident.id, "opened", &number.to_string());
     Job {
         delivery,
-        incident: Arc::new(incident),
+        subject: Subject::Known(Arc::new(incident)),
         reason: Reason::Opened,
         stands_in_for: None,
         plain: false,

@@ -11,9 +11,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// One read of the system while reading many records. The C library's allocator tidies up all it has whenever 64 KiB or
-/// more are given back at once, which cost more than the reads that larger chunks save.
-const CHUNK_BYTES: usize = 48 << 10;
+/// One read of the system while reading many records.
+const CHUNK_BYTES: usize = 64 << 10;
 /// One read of the system while looking for a single record. Two or three of them are faster than a larger one.
 const LOOKUP_BYTES: usize = 8 << 10;
 
