@@ -31,6 +31,8 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         stands_in_for: None,
         plain: false,
         ack_url: None,
+        reached: None,
+        opened: None,
         incident,
         attempt: 1,
         now: "2026-11-02T03:04:06Z".parse().expect("a constant time"),

@@ -24,6 +24,8 @@ mod record;
 mod reply;
 mod shown;
 mod signature;
+mod slack;
+mod slack_webhook;
 mod syslog;
 mod template;
 mod webhook;
@@ -34,7 +36,7 @@ pub use mongodb::is_about_content;
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND, mongodb::KIND];
+pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND, slack::KIND, slack_webhook::KIND, mongodb::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]

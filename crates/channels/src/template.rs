@@ -8,6 +8,7 @@ use crate::body::one_line_json;
 use crate::fit::fit;
 use crate::mark;
 use crate::shown::line;
+use crate::slack::escape_mrkdwn;
 use balefire_model::settings::Reader;
 use balefire_model::text::{lines, one_line};
 use balefire_model::{Delivery, Incident};
@@ -39,6 +40,8 @@ pub(crate) enum Form {
     Page,
     /// One line: line breaks of the template become spaces, those of values are shown.
     Line,
+    /// Lines in Slack's mrkdwn: values lose what is syntax there.
+    Mrkdwn,
 }
 
 impl Form {
@@ -60,6 +63,7 @@ impl Form {
             Form::Markup | Form::Page => AutoEscape::Html,
             Form::Text | Form::Lines => AutoEscape::None,
             Form::Line => AutoEscape::Custom(Cow::Borrowed(ONE_LINE)),
+            Form::Mrkdwn => AutoEscape::Custom(Cow::Borrowed(MRKDWN)),
         }
     }
 
@@ -68,7 +72,7 @@ impl Form {
     fn finish(self, output: String) -> String {
         match self {
             Form::Json | Form::Markup | Form::Text => output,
-            Form::Lines | Form::Page => lines(&output).into_owned(),
+            Form::Lines | Form::Page | Form::Mrkdwn => lines(&output).into_owned(),
             // An escape of ours would break a string of JSON.
             Form::Line if is_json(&output) => {
                 let line = one_line_json(output.trim().as_bytes().to_vec());
@@ -84,6 +88,8 @@ impl Form {
 
 /// The name of the escaping that shows line breaks.
 const ONE_LINE: &str = "one-line";
+/// The name of the escaping for Slack.
+const MRKDWN: &str = "mrkdwn";
 
 /// A template that has been compiled and tried.
 pub(crate) struct Template {
@@ -198,6 +204,9 @@ impl Template {
         if !self.tells_stand_in {
             mark.push_str(&mark::stand_in(delivery));
         }
+        if self.form == Form::Mrkdwn {
+            mark = escape_mrkdwn(&mark).into_owned();
+        }
         let made = self.render_filled(delivery, limit.saturating_sub(mark.len()))?;
         Ok(if is_json(&made) { made } else { mark + &made })
     }
@@ -243,6 +252,10 @@ fn format(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> 
         (AutoEscape::None, Some(text)) => Ok(output.write_str(&lines(text))?),
         (AutoEscape::Html, Some(text)) if !value.is_safe() => {
             escape_formatter(output, state, &Value::from(lines(text).into_owned()))
+        }
+        (AutoEscape::Custom(name), text) if name == MRKDWN && !value.is_safe() => {
+            let text = text.map_or_else(|| value.to_string(), str::to_owned);
+            Ok(output.write_str(&escape_mrkdwn(&lines(&text)))?)
         }
         // What JSON escapes is left to the end: see `Form::finish`.
         (AutoEscape::Custom(_), Some(text)) if value.is_safe() => Ok(output.write_str(text)?),

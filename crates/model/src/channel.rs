@@ -53,6 +53,11 @@ pub struct Delivery<'a> {
     pub plain: bool,
     /// The link by which its reader acknowledges the incident, where people can reach us.
     pub ack_url: Option<&'a str>,
+    /// What of it has arrived in earlier attempts, as [`crate::Outcome::posted`] gave it.
+    pub reached: Option<&'a str>,
+    /// What the channel was told of the incident before, and where that stands, as [`crate::Outcome::posted`] gave it. Only for a
+    /// message that the incident is over.
+    pub opened: Option<&'a str>,
     /// What it is about.
     pub incident: &'a Incident,
     /// 1 for the first attempt.

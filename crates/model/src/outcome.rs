@@ -32,6 +32,22 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What the words of an outcome begin with that say where a message has arrived.
+    pub const POSTED: &'static str = "posted ";
+
+    /// Where the message has arrived, in words that only the channel's kind understands: what its receipt or its detail
+    /// says behind [`Outcome::POSTED`], up to the first `;`. The next attempt of the delivery, and the message that the
+    /// incident is over, are told of it.
+    #[must_use]
+    pub fn posted(&self) -> Option<&str> {
+        let words = match self {
+            Outcome::Delivered { receipt } => receipt,
+            Outcome::Deferred { detail, .. } | Outcome::Rejected { detail, .. } => detail,
+            Outcome::Unknown => return None,
+        };
+        words.strip_prefix(Outcome::POSTED).and_then(|rest| rest.split(';').next())
+    }
+
     /// Whether the far side has the message.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
@@ -69,5 +85,22 @@ impl Cause {
             Cause::Gone => "gone",
             Cause::Network => "network",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_message_has_arrived_stands_at_the_beginning_of_the_words() {
+        let receipt = |words: &str| Outcome::Delivered { receipt: words.to_owned() };
+        assert_eq!(receipt("posted C1=C1/1.2, C2=C2/1.3; not C3: is_archived").posted(), Some("C1=C1/1.2, C2=C2/1.3"));
+        assert_eq!(receipt("posted C1=C1/1.2").posted(), Some("C1=C1/1.2"));
+        assert_eq!(receipt("HTTP 204").posted(), None);
+        assert_eq!(receipt("it was posted C1").posted(), None);
+        let deferred = Outcome::Deferred { after_ms: None, detail: "posted C1=C1/1.2; C2: ratelimited".into() };
+        assert_eq!(deferred.posted(), Some("C1=C1/1.2"));
+        assert_eq!(Outcome::Unknown.posted(), None);
     }
 }

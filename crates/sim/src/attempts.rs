@@ -45,6 +45,8 @@ impl World {
             stands_in_for: job.stands_in_for.as_deref(),
             plain: job.plain,
             ack_url: None,
+            reached: None,
+            opened: None,
             incident: &flight.incident,
             attempt: job.attempt,
             now: flight.at,

@@ -179,6 +179,8 @@ fn delivery<'a>(
         stands_in_for,
         plain: false,
         ack_url: None,
+        reached: None,
+        opened: None,
         incident,
         attempt: 1,
         now,

@@ -201,6 +201,8 @@ async fn again(
             stands_in_for: letter.stands_in_for.as_deref(),
             plain,
             ack_url: None,
+            reached: None,
+            opened: None,
             incident: &incident,
             attempt,
             now,

@@ -22,8 +22,8 @@ use tokio::task::{Id, JoinSet};
 /// jobs' channel.
 const BATCH_MAX: usize = 256;
 
-/// How many requests one attempt may make; a channel that asks for more is at fault.
-const STEPS_MAX: usize = 32;
+/// How many requests one attempt may make: seven for each of fifty recipients. A channel that asks for more is at fault.
+const STEPS_MAX: usize = 400;
 
 /// How long connections that only one side may close politely (SMTP) are kept without work.
 const IDLE: Duration = Duration::from_secs(30);
@@ -129,6 +129,8 @@ impl Script {
             stands_in_for: job.stands_in_for.as_deref(),
             plain: job.plain,
             ack_url: job.ack_url.as_deref(),
+            reached: None,
+            opened: None,
             incident,
             attempt: job.attempt,
             now: *at,

@@ -67,6 +67,8 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             stands_in_for,
             plain: false,
             ack_url: None,
+            reached: None,
+            opened: None,
             incident,
             attempt: 1,
             now: incident.received_at,

@@ -62,7 +62,7 @@ fn the_same_delivery_gives_the_same_bytes_and_another_attempt_the_same_message()
         assert!(request(channel.as_ref(), &first) == request(channel.as_ref(), &first), "{name}");
         let later = Delivery { attempt: 2, now: "2026-11-23T00:00:00Z".parse().expect("a time"), ..first };
         match (request(channel.as_ref(), &first), request(channel.as_ref(), &later)) {
-            (Request::Http(a), Request::Http(b)) => {
+            (Request::Http(a), Request::Http(b)) if name.starts_with("webhook") => {
                 let id = |request: &balefire_channels::HttpRequest| {
                     request.headers.iter().find(|(header, _)| header == "webhook-id").map(|(_, id)| id.clone())
                 };
@@ -83,6 +83,10 @@ fn replies() -> Vec<Reply> {
     replies.extend((0..=1000).map(|code| Reply::Smtp { code, text: "\r\n\0 5.7.8".into() }));
     for cause in [Cause::Auth, Cause::Quota, Cause::Size, Cause::Schema, Cause::Gone, Cause::Network] {
         replies.push(Reply::Failed { cause, detail: "connect\r\nrefused".into() });
+    }
+    // What counts under status 200 may be said by the body.
+    for body in [r#"{"ok":true}"#, r#"{"ok":false,"error":"is_archived"}"#] {
+        replies.push(Reply::Http(HttpReply { status: 200, headers: Vec::new(), body: body.into() }));
     }
     replies.push(Reply::Written("ok\n".into()));
     for code in [0, 2, 13, 121, 11_000, 10_107, i32::MAX] {
@@ -124,6 +128,9 @@ fn only_the_right_kind_of_success_is_a_delivery() {
     for (name, channel) in channels() {
         for reply in replies() {
             let success = match (channel.transport(), &reply) {
+                (Transport::Http(_), Reply::Http(reply)) if name.starts_with("slack") => {
+                    reply.status == 200 && reply.body.starts_with(b"{\"ok\":true")
+                }
                 (Transport::Http(_), Reply::Http(reply)) => (200..300).contains(&reply.status),
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
                 (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
@@ -210,6 +217,21 @@ fn secrets_do_not_show_in_debug_forms_nor_in_outcomes() {
 }
 
 #[test]
+fn a_slack_token_and_a_slack_webhook_do_not_come_back() {
+    let incident = incident("x");
+    let secrets = [("slack", "xoxb-123456789012-abcdefghijkl"), ("slack_webhook", "XXXXXXXXXXXXXXXXXXXXXXXX")];
+    for (key, echo) in secrets {
+        let channel = channel(Kind::find(key).expect("a kind"), &[]);
+        let body = format!("{{\"ok\":false,\"error\":\"{echo}\"}}").into_bytes();
+        let reply = Reply::Http(HttpReply { status: 200, headers: Vec::new(), body });
+        let failed = Reply::Failed { cause: Cause::Network, detail: echo.into() };
+        let outcomes = [outcome(channel.as_ref(), reply), outcome(channel.as_ref(), failed)];
+        let shown = format!("{channel:?} {:?} {outcomes:?}", request(channel.as_ref(), &delivery(&incident)));
+        assert!(!shown.contains(echo) && shown.contains("***"), "{shown}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_work_are_told() {
     let check = |key: &str, settings: &[(&'static str, &str)], expected: &str| {
         let kind = Kind::find(key).expect("a kind");
@@ -237,6 +259,11 @@ fn settings_that_cannot_work_are_told() {
     check("console", &[("template", "{% for i in range(100000) %}{{ i }}{% endfor %}")], "template: ");
     check("file", &[("template", "{{ incident.nist_controls[0] }}")], "without what a sender may leave out");
     check("file", &[("keep", "3")], "only with `rotate`");
+    check("slack", &[("to", "general")], "a channel id such as C024BE91L");
+    check("slack", &[("token", "a\nb")], "characters");
+    check("slack", &[("api_url", "http://169.254.169.254/")], "cloud metadata");
+    check("slack", &[("template", "{{ incident.titel }}")], "undefined value");
+    check("slack_webhook", &[("url", "hooks.slack.com/services/T0")], "not an http:// or https:// URL");
     check("syslog", &[("to", "log:514")], "udp://host:514");
     check("syslog", &[("ca_file", "x")], "tls://");
     check("syslog", &[("dialect", "json"), ("message_bytes_max", "1KiB")], "out of range");

@@ -71,6 +71,9 @@ pub(crate) fn channels() -> Vec<(String, Box<dyn Channel>)> {
             &[("body", "template"), ("template", "{{ incident.labels.absent }}"), ("content_type", "text/plain")],
         ),
         ("mongodb", &[("body", "record"), ("tls", "true")]),
+        ("slack", &[("template", "{{ incident.title }} {{ incident.labels }} {{ [incident.detected_by] }}")]),
+        ("slack", &[("template", FAULTY)]),
+        ("slack_webhook", &[("template", FAULTY)]),
         ("console", &[("template", TEMPLATE)]),
         ("console", &[("template", FAULTY)]),
         ("syslog", &[("template", TEMPLATE), ("message_bytes_max", "1KiB")]),
@@ -125,6 +128,8 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         stands_in_for: None,
         plain: false,
         ack_url: None,
+        reached: None,
+        opened: None,
         incident,
         attempt: 1,
         now: "2026-11-22T04:00:00Z".parse().expect("a constant time"),
@@ -190,6 +195,10 @@ pub(crate) fn check_harmless(name: &str, request: &Request) {
             let kind = &http.headers.iter().find(|(header, _)| header == "content-type").expect("a content type").1;
             if kind.contains("json") {
                 serde_json::from_slice::<serde_json::Value>(&http.body).expect("JSON, as the header says");
+            }
+            if name.starts_with("slack") {
+                let text = String::from_utf8_lossy(&http.body);
+                assert!(!text.contains(['<', '>']) && seen(&text), "{name}: a mention or a link: {text:.300}");
             }
         }
         Request::Mail(mail) => check_mail(name, mail),

@@ -1,0 +1,160 @@
+//! The slack kind: one message for each incident over the Web API with a bot's token, to channels and to people. What has
+//! arrived is in the outcome's words, so that a repeat goes to the others only, and an end into the thread of its beginning.
+
+mod answer;
+mod calls;
+mod message;
+mod mrkdwn;
+mod recipient;
+mod report;
+mod round;
+
+pub(crate) use self::answer::{Reading, Secrets};
+use self::calls::{Account, Talk};
+pub(crate) use self::message::{MESSAGE_BYTES_MAX, Texts};
+pub(crate) use self::mrkdwn::escape as escape_mrkdwn;
+use self::recipient::Recipient;
+use self::report::Attach;
+use crate::destination::Destination;
+use crate::{Channel, Host, HttpTransport, Kind, Limits, Reply, Request, Step, Transport};
+use balefire_model::Delivery;
+use balefire_model::settings::Reader;
+use balefire_model::text::{Secret, cut};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The entry in the list of kinds.
+pub(crate) const KIND: Kind = Kind {
+    key: "slack",
+    about: "a message in Slack to channels and people, with a bot's token",
+    sample: &[("token", "xoxb-123456789012-abcdefghijkl"), ("to", "C024BE91L")],
+    resolve,
+};
+
+/// Slack takes about one message a second in a conversation (docs.slack.dev/apis/web-api/rate-limits); more at once only
+/// asks to be told so.
+const IN_FLIGHT: u32 = 2;
+/// Each takes up to seven calls.
+const RECIPIENTS_MAX: usize = 50;
+
+struct Slack {
+    account: Account,
+    to: Vec<Recipient>,
+    texts: Texts,
+    /// Whether the end of an incident goes into the thread of its first message.
+    thread: bool,
+    attach: Attach,
+    timeout: Duration,
+    transport: HttpTransport,
+}
+
+/// The debug form shows no secret.
+impl std::fmt::Debug for Slack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slack")
+            .field("api_url", &self.account.api_url)
+            .field("to", &self.to)
+            .field("texts", &self.texts)
+            .field("thread", &self.thread)
+            .field("attach", &self.attach)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
+    let token = reader
+        .secret("token", "The bot's token; `chat:write` is needed, `users:read.email` and `im:write` for people.")
+        .required(Secret::default());
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        reader.reject("token", "has characters that a header cannot carry", "visible ASCII characters");
+    }
+    let to = read_recipients(reader);
+    let api_url = read_api_url(reader);
+    let thread = reader
+        .bool(
+            "thread",
+            "Whether the end of an incident goes into the thread of its first message, which is marked as over.",
+        )
+        .default(true);
+    let attach = Attach::read(reader);
+    let texts = Texts::read(reader);
+    let timeout = reader
+        .duration("timeout", "How long one attempt may take in all, for all recipients.")
+        .default_shown(Duration::from_secs(30), "30s");
+    let transport = read_transport(reader);
+    let secrets = Secrets::new([token.expose()]);
+    Box::new(Slack { account: Account { api_url, token, secrets }, to, texts, thread, attach, timeout, transport })
+}
+
+fn read_recipients(reader: &Reader<'_>) -> Vec<Recipient> {
+    let texts = reader
+        .texts("to", "Whom it is for; one or a list: e-mail addresses, ids of channels and users, #names of channels.")
+        .required(Vec::new());
+    let mut to: Vec<Recipient> = Vec::with_capacity(texts.len());
+    for text in &texts {
+        match Recipient::parse(text) {
+            Some(recipient) if to.contains(&recipient) => {}
+            Some(recipient) => to.push(recipient),
+            None => reader.reject("to", format!("found {:?}", cut(text, 80)), recipient::FORM),
+        }
+    }
+    if texts.is_empty() && !reader.is_describing() && reader.node("to").is_some() {
+        reader.reject("to", "names nobody", recipient::FORM);
+    }
+    if to.len() > RECIPIENTS_MAX {
+        let what = format!("{} recipients are too many for one message", to.len());
+        reader.reject("to", what, "at most 50; use a channel");
+    }
+    to
+}
+
+fn read_api_url(reader: &Reader<'_>) -> String {
+    let usual = "https://slack.com/api";
+    let text = reader
+        .text("api_url", "Where the Web API is; https://slack-gov.com/api for GovSlack.")
+        .default(usual.to_owned());
+    match Destination::parse(&text) {
+        Ok(url) => url.as_str().trim_end_matches('/').to_owned(),
+        Err(refused) => {
+            reader.reject("api_url", refused.to_string(), "a URL such as https://slack.com/api");
+            usual.to_owned()
+        }
+    }
+}
+
+/// The settings of the connection, for both kinds.
+pub(crate) fn read_transport(reader: &Reader<'_>) -> HttpTransport {
+    let connect_timeout = reader
+        .duration("connect_timeout", "How long to wait for a connection.")
+        .default_shown(Duration::from_secs(5), "5s");
+    let ca_file = reader
+        .text("ca_file", "A PEM file of certificate authorities to trust instead of the system's.")
+        .optional()
+        .map(PathBuf::from);
+    HttpTransport { connect_timeout, ca_file }
+}
+
+impl Channel for Slack {
+    fn limits(&self) -> Limits {
+        Limits {
+            in_flight: IN_FLIGHT,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            attempt_timeout: self.timeout,
+            follows_up: true,
+            has_template: self.texts.has_template(),
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Http(self.transport.clone())
+    }
+
+    fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        let mut talk = Talk::new(&self.account, replies, delivery.now);
+        match round::round(self, delivery, &mut talk) {
+            Ok(outcome) => Step::Done(outcome),
+            Err(unanswered) => Step::Send(Request::Http(*unanswered.0)),
+        }
+    }
+}
