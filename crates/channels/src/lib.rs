@@ -14,6 +14,7 @@ mod console;
 mod destination;
 mod dialect;
 mod email;
+mod exec;
 mod file;
 mod fit;
 #[cfg(test)]
@@ -32,11 +33,22 @@ mod webhook;
 mod wire;
 
 pub use destination::is_metadata_address;
+pub use exec::protocol::{EXEC_LINE_BYTES_MAX, EXEC_VERSION, ExecLine, ExecLineError, exec_done, read_exec_line};
 pub use mongodb::is_about_content;
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[console::KIND, syslog::KIND, email::KIND, file::KIND, webhook::KIND, slack::KIND, slack_webhook::KIND, mongodb::KIND];
+pub static KINDS: &[Kind] = &[
+    console::KIND,
+    syslog::KIND,
+    email::KIND,
+    file::KIND,
+    webhook::KIND,
+    slack::KIND,
+    slack_webhook::KIND,
+    mongodb::KIND,
+    exec::KIND,
+];
 
 /// A channel kind.
 #[derive(Clone, Copy)]
@@ -137,6 +149,8 @@ pub enum Transport {
     Syslog(SyslogTransport),
     /// Lines at the end of a file.
     File(FileTransport),
+    /// Lines to a program and back.
+    Exec(ExecTransport),
     /// Documents for a MongoDB collection.
     Mongo(MongoTransport),
 }
@@ -239,4 +253,27 @@ pub struct MongoTransport {
     pub connect_timeout: Duration,
     /// How long the server may wait for the majority.
     pub majority_timeout: Duration,
+}
+
+/// A program that is kept running, and how long it may take for what.
+#[derive(Clone, Debug)]
+pub struct ExecTransport {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Where it runs; our own directory where there is none.
+    pub directory: Option<PathBuf>,
+    /// Its environment beside PATH, HOME and LANG.
+    pub env: Vec<(String, balefire_model::text::Secret)>,
+    /// What it learns in `hello`: a JSON object.
+    pub settings: balefire_model::text::Secret,
+    /// Those of its settings that it must not repeat.
+    pub secrets: Vec<balefire_model::text::Secret>,
+    /// How long it may stay silent while a message waits for its answer.
+    pub timeout: Duration,
+    /// How long it may take to its `hello`.
+    pub start_timeout: Duration,
+    /// How long it may take to end once its input has ended.
+    pub stop_timeout: Duration,
+    /// How many messages may wait for their answers at once.
+    pub in_flight: u32,
 }

@@ -1,7 +1,7 @@
 //! What a reply means for an attempt, for all kinds of one transport alike. Decides nothing about what follows.
 
 use crate::shown::line;
-use crate::{HttpReply, Reply};
+use crate::{ExecStatus, HttpReply, Reply};
 use balefire_model::{Cause, Outcome};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -89,6 +89,28 @@ pub(crate) fn written(reply: &Reply) -> Outcome {
     }
 }
 
+/// The meaning of a program's answer (docs/exec.md). "Retry" stays a failure that is tried again, and "rejected" one that is
+/// not, whatever cause the program names beside it.
+pub(crate) fn exec(reply: &Reply) -> Outcome {
+    let answer = match reply {
+        Reply::Exec(answer) => answer,
+        other => return no_answer(other, "a program's answer"),
+    };
+    let detail = safe(&answer.detail);
+    match answer.status {
+        ExecStatus::Ok => Outcome::Delivered { receipt: detail },
+        ExecStatus::Retry { after_ms: Some(after_ms), .. } => Outcome::Deferred { after_ms: Some(after_ms), detail },
+        ExecStatus::Retry { after_ms: None, cause } => {
+            let cause = cause.filter(|cause| matches!(cause, Cause::Auth | Cause::Quota)).unwrap_or(Cause::Network);
+            Outcome::Rejected { cause, detail }
+        }
+        ExecStatus::Rejected { cause } => {
+            let cause = cause.filter(|cause| *cause != Cause::Network).unwrap_or(Cause::Schema);
+            Outcome::Rejected { cause, detail }
+        }
+    }
+}
+
 /// A failure, or a reply of another transport, which only a fault of our own can bring about: it is tried again, as a
 /// failure in the network is, and it is told.
 fn no_answer(reply: &Reply, wanted: &str) -> Outcome {
@@ -100,6 +122,7 @@ fn no_answer(reply: &Reply, wanted: &str) -> Outcome {
             format!("the database error {code}")
         }
         Reply::Written(_) => "a confirmation of a write".to_owned(),
+        Reply::Exec(_) => "a program's answer".to_owned(),
     };
     Outcome::Rejected {
         cause: Cause::Network,

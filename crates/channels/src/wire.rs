@@ -1,6 +1,7 @@
 //! What goes over a transport and what comes back, as data.
 
 use balefire_model::Cause;
+use serde::Serialize;
 use std::fmt;
 
 /// What a channel wants sent.
@@ -16,6 +17,8 @@ pub enum Request {
     Line(Vec<u8>),
     /// Something for a person at a terminal.
     Screen(Screen),
+    /// A message for a program.
+    Exec(ExecRequest),
     /// A document for a collection.
     Document(Document),
 }
@@ -140,6 +143,8 @@ pub enum Reply {
     },
     /// It was written as far as the transport can tell; what it can tell, in words.
     Written(String),
+    /// A program's answer.
+    Exec(ExecReply),
     /// There was no answer.
     Failed {
         /// Why: `Network` in most cases, `Auth` where TLS refused the certificate, `Schema` where the address is
@@ -171,3 +176,80 @@ impl HttpReply {
 
 /// How much of an answer's body is read; more can only be hostile or useless.
 pub const HTTP_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// A message for a program: one line of JSON without its line break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecRequest {
+    /// A record.
+    Write {
+        /// By which the program's answer names it: the delivery's, the same for every attempt.
+        id: String,
+        /// The message.
+        line: Vec<u8>,
+    },
+    /// A run is over.
+    Done {
+        /// By which the program's answer names it, the same for every attempt.
+        id: String,
+        /// The message.
+        line: Vec<u8>,
+    },
+}
+
+impl ExecRequest {
+    /// By which the answer names it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            ExecRequest::Write { id, .. } | ExecRequest::Done { id, .. } => id,
+        }
+    }
+
+    /// The message without its line break.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        match self {
+            ExecRequest::Write { line, .. } | ExecRequest::Done { line, .. } => line,
+        }
+    }
+}
+
+/// A run of an audit, as Cloudmarker names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ExecRun {
+    /// Which audit.
+    pub audit_key: String,
+    /// Which run of it.
+    pub audit_version: String,
+}
+
+/// A program's answer to one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecReply {
+    /// What has become of the message.
+    pub status: ExecStatus,
+    /// In words. They are the program's, and not safe to show.
+    pub detail: String,
+    /// To a `done`: what was acknowledged of its run is not there any more, as after a crash in between. The run's records
+    /// must be written again before its next `done`.
+    pub is_lost: bool,
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecStatus {
+    /// The program has it.
+    Ok,
+    /// Not now.
+    Retry {
+        /// How long the program asks us to wait, if it does: patience, no failure.
+        after_ms: Option<u64>,
+        /// What fails; the network, if it does not say.
+        cause: Option<Cause>,
+    },
+    /// Never.
+    Rejected {
+        /// Why; it is the message's form, if it does not say.
+        cause: Option<Cause>,
+    },
+}

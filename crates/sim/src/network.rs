@@ -2,7 +2,7 @@
 //! a message that it got. Decides by the seed alone.
 
 use crate::random::Random;
-use balefire_channels::{HttpReply, Reply, Request};
+use balefire_channels::{ExecReply, ExecStatus, HttpReply, Reply, Request};
 use balefire_model::Cause;
 
 /// How a receiver behaves for a while.
@@ -139,6 +139,7 @@ fn accepted(request: &Request, random: &mut Random) -> Reply {
     match request {
         Request::Http(_) => status(request, random.pick(&[200, 202, 204]), 0, random),
         Request::Mail(_) => Reply::Smtp { code: 250, text: "2.0.0 Ok: queued".to_owned() },
+        Request::Exec(_) => exec(ExecStatus::Ok),
         Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Document(_) => {
             Reply::Written("written".to_owned())
         }
@@ -158,8 +159,13 @@ fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply
         }
         Request::Mail(_) => Reply::Smtp { code: smtp, text: "words of the far side".to_owned() },
         Request::Document(_) => Reply::CommandRefused { code: 10_107, text: "not primary".to_owned() },
+        Request::Exec(_) => exec(ExecStatus::Retry { after_ms: None, cause: None }),
         Request::Syslog(_) | Request::Line(_) | Request::Screen(_) => failed("broken pipe"),
     }
+}
+
+fn exec(status: ExecStatus) -> Reply {
+    Reply::Exec(ExecReply { status, detail: "words of the program".to_owned(), is_lost: false })
 }
 
 /// What a receiver reads off a message.
@@ -195,6 +201,7 @@ pub(crate) fn sight(request: &Request) -> Sighting {
         Request::Document(document) => {
             (Some(document.id.clone()), String::from_utf8_lossy(&document.bson).into_owned())
         }
+        Request::Exec(exec) => (Some(exec.id().to_owned()), String::from_utf8_lossy(exec.line()).into_owned()),
         Request::Screen(screen) => (None, screen.plain.clone()),
     };
     Sighting { id, mark: mark(&text), is_copy: false }

@@ -51,7 +51,7 @@ fn section(text: &mut String, path: &str, title: &str, doc: &str, fields: &[Fiel
                     section(text, &format!("{path}[]"), &format!("`{path}[]`"), field.doc, inner);
                 }
             }
-            Shape::Text(_) | Shape::Secret | Shape::Bool | Shape::Integer { .. } | Shape::OneOf(_) => {}
+            Shape::Any | Shape::Text(_) | Shape::Secret | Shape::Bool | Shape::Integer { .. } | Shape::OneOf(_) => {}
         }
     }
 }
@@ -60,6 +60,7 @@ fn takes(shape: &Shape) -> String {
     match shape {
         Shape::Text(form) => (*form).to_owned(),
         Shape::Secret => "a secret: text, or `{file: PATH}`".to_owned(),
+        Shape::Any => "anything".to_owned(),
         Shape::Bool => "`true` or `false`".to_owned(),
         Shape::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Shape::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),

@@ -57,6 +57,7 @@ pub(crate) fn request(request: &Request) -> Value {
         Request::Document(document) => {
             json!({ "kind": "document", "document": body(&document.readable(), "application/json") })
         }
+        Request::Exec(exec) => json!({ "kind": "exec", "line": body(&String::from_utf8_lossy(exec.line()), "") }),
         Request::Screen(screen) => json!({ "kind": "screen", "text": shown(&screen.plain) }),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod console;
+mod exec;
 mod file;
 mod http;
 mod mongo;
@@ -127,6 +128,7 @@ pub(crate) fn open(
         Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),
         Transport::Mongo(settings) => worker::Line::Mongo(mongo::Mongo::open(settings).map_err(tls)?),
+        Transport::Exec(settings) => worker::Line::Exec(exec::Exec::open(name, settings)),
         Transport::Console => {
             let console = console::Console::open(terminal, patience)
                 .map_err(|source| OpenError::Console { channel: name.to_owned(), source })?;

@@ -2,6 +2,7 @@
 //! per job. Knows the order of things and the time limit of an attempt; neither the bytes nor what follows an outcome.
 
 use super::console::Console;
+use super::exec::Exec;
 use super::file::File;
 use super::http::Http;
 use super::mongo::Mongo;
@@ -34,6 +35,8 @@ pub(super) enum Line {
     Http(Http),
     /// Many at once.
     Smtp(Smtp),
+    /// Many at once.
+    Exec(Exec),
     /// In order.
     Syslog(Syslog),
     /// In order.
@@ -75,6 +78,10 @@ impl Worker {
         let limits = self.channel.limits();
         let script = Script { name: self.name, channel: self.channel, limit: self.limit, now };
         let mut tasks = JoinSet::new();
+        let program = match &self.line {
+            Line::Exec(exec) => Some(exec.clone()),
+            _ => None,
+        };
         let work = async {
             match self.line {
                 Line::Http(http) => {
@@ -83,6 +90,10 @@ impl Worker {
                 }
                 Line::Smtp(smtp) => {
                     let crew = Crew { script, line: Crowd::Smtp(smtp), report };
+                    crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
+                }
+                Line::Exec(exec) => {
+                    let crew = Crew { script, line: Crowd::Exec(exec), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
                 }
                 Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
@@ -97,6 +108,9 @@ impl Worker {
         }
         // Aborted tasks are awaited, so that nothing of this channel is under way when we return.
         tasks.shutdown().await;
+        if let Some(program) = program {
+            program.close().await;
+        }
     }
 }
 
@@ -163,6 +177,7 @@ fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
 enum Crowd {
     Http(Http),
     Smtp(Smtp),
+    Exec(Exec),
 }
 
 impl Crowd {
@@ -170,6 +185,8 @@ impl Crowd {
         match (self, request) {
             (Crowd::Http(http), Request::Http(request)) => http.exec(request).await,
             (Crowd::Smtp(smtp), Request::Mail(mail)) => smtp.exec(mail).await,
+            (Crowd::Exec(exec), Request::Exec(message)) => exec.exec(message).await,
+            (Crowd::Exec(_), _) => mismatched("a program's input"),
             (Crowd::Http(_), _) => mismatched("HTTP"),
             (Crowd::Smtp(_), _) => mismatched("SMTP"),
         }
@@ -180,6 +197,8 @@ impl Crowd {
         match self {
             // Its pool looks after itself.
             Crowd::Http(_) => {}
+            // A program waits for its next message for as long as the channel is there.
+            Crowd::Exec(_) => {}
             Crowd::Smtp(smtp) => smtp.rest().await,
         }
     }

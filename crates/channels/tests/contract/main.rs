@@ -4,7 +4,9 @@ mod mongodb;
 mod reasons;
 mod scene;
 
-use balefire_channels::{Channel, HttpReply, KINDS, Kind, Reply, Request, Step, Transport, is_metadata_address};
+use balefire_channels::{
+    Channel, ExecReply, ExecStatus, HttpReply, KINDS, Kind, Reply, Request, Step, Transport, is_metadata_address,
+};
 use balefire_model::text::is_unsafe;
 use balefire_model::{Cause, Delivery, Outcome};
 use proptest::prelude::*;
@@ -68,6 +70,10 @@ fn the_same_delivery_gives_the_same_bytes_and_another_attempt_the_same_message()
                 };
                 assert_eq!((a.body, Some(first.id.to_string())), (b.body.clone(), id(&b)), "{name}");
             }
+            (Request::Exec(a), Request::Exec(b)) => {
+                let line = String::from_utf8_lossy(a.line()).replace("\"attempt\":1", "\"attempt\":2");
+                assert!(a.id() == b.id() && line.as_bytes() == b.line(), "{name}");
+            }
             (a, b) => assert!(a == b, "{name}"),
         }
     }
@@ -89,6 +95,15 @@ fn replies() -> Vec<Reply> {
         replies.push(Reply::Http(HttpReply { status: 200, headers: Vec::new(), body: body.into() }));
     }
     replies.push(Reply::Written("ok\n".into()));
+    for status in [
+        ExecStatus::Ok,
+        ExecStatus::Retry { after_ms: None, cause: None },
+        ExecStatus::Retry { after_ms: Some(7), cause: Some(Cause::Schema) },
+        ExecStatus::Rejected { cause: None },
+        ExecStatus::Rejected { cause: Some(Cause::Network) },
+    ] {
+        replies.push(Reply::Exec(ExecReply { status, detail: "\0\r\n".repeat(1000), is_lost: false }));
+    }
     for code in [0, 2, 13, 121, 11_000, 10_107, i32::MAX] {
         replies.push(Reply::DocumentRefused { code, text: "\0\r\n".repeat(1000) });
         replies.push(Reply::CommandRefused { code, text: "\0\r\n".repeat(1000) });
@@ -134,6 +149,7 @@ fn only_the_right_kind_of_success_is_a_delivery() {
                 (Transport::Http(_), Reply::Http(reply)) => (200..300).contains(&reply.status),
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
                 (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
+                (Transport::Exec(_), Reply::Exec(reply)) => reply.status == ExecStatus::Ok,
                 (Transport::Console | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
                 _ => false,
             };

@@ -82,6 +82,7 @@ pub(crate) fn channels() -> Vec<(String, Box<dyn Channel>)> {
         ("email", &[("subject_template", TEMPLATE), ("text_template", TEMPLATE), ("html_template", TEMPLATE)]),
         ("email", &[("html_template", "<b>{{ incident.title | safe }}</b>"), ("dialect", "shipped")]),
         ("email", &[("subject_template", TEMPLATE), ("text_template", FAULTY)]),
+        ("exec", &[("body", "record")]),
         ("file", &[("template", TEMPLATE)]),
         ("file", &[("template", "{\"t\": {{ incident.title | tojson }}}")]),
         ("file", &[("template", FAULTY)]),
@@ -172,6 +173,7 @@ pub(crate) fn bytes(request: &Request) -> usize {
         Request::Mail(mail) => mail.message.len(),
         Request::Syslog(message) => message.len(),
         Request::Line(line) => line.len(),
+        Request::Exec(exec) => exec.line().len(),
         Request::Document(document) => document.bson.len(),
         Request::Screen(screen) => {
             screen.panel.lines.iter().map(String::len).sum::<usize>().max(screen.plain.len()) + screen.panel.title.len()
@@ -206,6 +208,10 @@ pub(crate) fn check_harmless(name: &str, request: &Request) {
             let text = std::str::from_utf8(message).expect("UTF-8");
             let marks = text.matches('\u{feff}').count();
             assert!(marks <= 1 && seen(&text.replacen('\u{feff}', "", 1)), "{name}: {text:.300}");
+        }
+        Request::Exec(exec) => {
+            assert!(seen(std::str::from_utf8(exec.line()).expect("UTF-8")), "{name}");
+            serde_json::from_slice::<serde_json::Value>(exec.line()).expect("JSON");
         }
         Request::Line(line) => assert!(seen(std::str::from_utf8(line).expect("UTF-8")), "{name}"),
         Request::Document(document) => {

@@ -20,6 +20,8 @@ pub enum Shape {
     },
     /// One of some words.
     OneOf(Vec<&'static str>),
+    /// Whatever YAML can say: a text, a number, a truth value, a list, a mapping.
+    Any,
     /// A list of things, or one of them alone.
     List(Box<Shape>),
     /// Names of one's own and a thing for each.
@@ -53,6 +55,7 @@ impl Shape {
                 {"type": "string"},
                 {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"],
                  "additionalProperties": false}]}),
+            Shape::Any => json!({}),
             Shape::Bool => or_substitution(json!({"type": "boolean"})),
             Shape::Integer { min, max } => or_substitution(json!({"type": "integer", "minimum": min, "maximum": max})),
             Shape::OneOf(words) => or_substitution(json!({"enum": words})),
