@@ -12,6 +12,7 @@ pub mod postfix;
 pub mod rsyslog;
 pub mod server;
 pub mod sink;
+pub mod slack;
 pub mod storm;
 pub mod stubborn;
 pub mod terminal;

@@ -49,7 +49,7 @@ pub(super) struct Round<'a> {
 }
 
 /// Asks all recipients once. Each attempt begins with another one, so that one that hangs cannot starve the rest.
-pub(super) fn round<'a>(slack: &'a Slack, delivery: &Delivery<'_>, talk: &mut Talk<'_>) -> Result<Outcome, Unanswered> {
+pub(super) fn round(slack: &Slack, delivery: &Delivery<'_>, talk: &mut Talk<'_>) -> Result<Outcome, Unanswered> {
     let mut round = Round::default();
     let mut everyones: Option<Outcome> = None;
     let first = delivery.attempt.saturating_sub(1) as usize % slack.to.len().max(1);
