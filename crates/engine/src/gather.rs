@@ -108,6 +108,8 @@ pub struct Gather {
     pub cause: GatherCause,
     /// They, and where their incidents stand.
     pub items: Vec<(DeliveryId, Position)>,
+    /// Where the journal ended when this was asked for: which question the count answers.
+    pub asked_at: Position,
 }
 
 /// Deliveries whose message is decided on, and which end one after the other.
@@ -123,11 +125,16 @@ impl Queue {
     pub(crate) fn held_up_to(&self, policy: &ChannelPolicy) -> Option<Severity> {
         let digest = policy.digest.as_ref().map(|digest| digest.up_to);
         let storm = policy.storm.filter(|storm| self.is_storm(storm)).map(|storm| storm.up_to);
-        [digest, storm, self.gathering].into_iter().flatten().max()
+        [digest, storm, self.gathering.map(|(up_to, _)| up_to)].into_iter().flatten().max()
     }
 
     fn is_storm(&self, storm: &Storm) -> bool {
         self.counts[..=storm.up_to as usize].iter().sum::<usize>() >= storm.above as usize
+    }
+
+    /// Whether there is something to tell of together: the others of a storm may be under way, or wait for one that is.
+    fn has_two_ready(&self, up_to: Severity) -> bool {
+        self.ready.range(Rank::first_of(up_to)..).nth(1).is_some()
     }
 
     /// The one that was never tried and was decided on first, of a severity.
@@ -148,7 +155,8 @@ impl Engine {
             let oldest = self.oldest_ready(queue, digest.up_to)?;
             Some((GatherCause::Digest, digest.up_to, digest.next(oldest)))
         });
-        let storm = policy.storm.filter(|storm| queue.is_storm(storm)).and_then(|storm| {
+        let storm = policy.storm.filter(|storm| queue.is_storm(storm) && queue.has_two_ready(storm.up_to));
+        let storm = storm.and_then(|storm| {
             let together = later(self.oldest_ready(queue, storm.up_to)?, COMPANY);
             let due = queue.summarised_at.map_or(together, |last| together.max(later(last, storm.every)));
             Some((GatherCause::Storm, storm.up_to, due))
@@ -190,8 +198,9 @@ impl Engine {
                 queue.looked_at = queue.recovered_at;
             }
             if items.len() >= if cause == GatherCause::Digest { 1 } else { 2 } {
-                queue.gathering = Some(up_to);
-                effects.acts.push(Act::Gather(Gather { channel: policy.name.clone(), cause, items }));
+                let asked_at = self.state.position;
+                queue.gathering = Some((up_to, asked_at));
+                effects.acts.push(Act::Gather(Gather { channel: policy.name.clone(), cause, items, asked_at }));
             }
         }
         self.end_gathered(now, effects);
@@ -225,10 +234,13 @@ impl Engine {
 
     /// The incidents were counted: decides on the message, and on the end of what is in it.
     pub(crate) fn gathered(&mut self, now: Timestamp, gather: Gather, tally: &Tally, effects: &mut Effects) {
-        let Gather { channel, cause, items } = gather;
+        let Gather { channel, cause, items, asked_at } = gather;
         let Some(index) = self.state.names.iter().position(|name| *name == channel) else { return };
-        if self.state.queues[index].gathering.is_none() {
-            // A start since then has forgotten it, and begins anew.
+        let is_asked = self.state.queues[index].gathering.is_some_and(|(_, asked)| asked == asked_at);
+        let is_told = self.endings.iter().any(|(ending, _)| *ending == index);
+        if self.draining || !is_asked || is_told {
+            // Who has read the journal again since then has forgotten it and begins anew; so does the next start, since
+            // what the message stands for is not ended any more before a stop.
             return;
         }
         let incident = summary(now, &channel, cause, tally, self.state.position());

@@ -1,7 +1,7 @@
 //! One channel's queue: what waits, what is under way, and when the next one may go. The worst severity goes first; among
 //! equals, what was tried less often, then what came first.
 
-use balefire_model::{Cause, DeliveryId, IncidentId, Severity};
+use balefire_model::{Cause, DeliveryId, IncidentId, Position, Severity};
 use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -174,8 +174,9 @@ pub(crate) struct Queue {
     pub recovered_at: Option<Timestamp>,
     /// The return after which the backlog was looked at. Forgotten by a restart, like the next one.
     pub looked_at: Option<Timestamp>,
-    /// Up to which severity deliveries stay where they are, because they are being gathered.
-    pub gathering: Option<Severity>,
+    /// Up to which severity deliveries stay where they are, because they are being gathered, and where the journal ended
+    /// when that began.
+    pub gathering: Option<(Severity, Position)>,
 }
 
 impl Queue {
