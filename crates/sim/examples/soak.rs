@@ -1,5 +1,5 @@
 //! Lives many seeds on all cores: `cargo run --release -p balefire-sim --example soak -- --seeds 100000 --start 0`. Prints
-//! each broken promise with its seed, and a line of totals.
+//! each broken promise with its seed, and a line of totals. `--threads` takes fewer than all cores.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 use balefire_sim::{Report, run};
@@ -13,8 +13,13 @@ const SHOWN_MAX: u64 = 5;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (Some(seeds), Some(start)) = (number(&arguments, "--seeds", 10_000), number(&arguments, "--start", 0)) else {
-        println!("usage: soak [--seeds COUNT] [--start SEED], both numbers");
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let (Some(seeds), Some(start), Some(threads)) = (
+        number(&arguments, "--seeds", 10_000),
+        number(&arguments, "--start", 0),
+        number(&arguments, "--threads", cores),
+    ) else {
+        println!("usage: soak [--seeds COUNT] [--start SEED] [--threads COUNT], all of them numbers");
         return ExitCode::FAILURE;
     };
     let begun = Instant::now();
@@ -38,9 +43,8 @@ fn main() -> ExitCode {
             }
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..threads.max(1) {
             scope.spawn(work);
         }
     });
@@ -48,12 +52,14 @@ fn main() -> ExitCode {
     let broken = broken.load(Ordering::Relaxed);
     println!(
         "{seeds} lives from seed {start} in {:.0} s, {broken} broken: {} incidents, {} deliveries, {} attempts, {} \
-         receipts, {} crashes, {} stops, {} full disks, {} reloads, {} snapshots, {} records",
+         receipts, {} summaries of {} deliveries, {} crashes, {} stops, {} full disks, {} reloads, {} snapshots, {} records",
         begun.elapsed().as_secs_f64(),
         total.incidents,
         total.deliveries,
         total.attempts,
         total.receipts,
+        total.summaries,
+        total.summarised,
         total.crashes,
         total.stops,
         total.full_disks,
@@ -77,6 +83,8 @@ fn add(total: &mut Report, life: &Report) {
     total.deliveries += life.deliveries;
     total.attempts += life.attempts;
     total.receipts += life.receipts;
+    total.summaries += life.summaries;
+    total.summarised += life.summarised;
     total.crashes += life.crashes;
     total.stops += life.stops;
     total.full_disks += life.full_disks;

@@ -2,6 +2,7 @@
 
 use crate::network::Sighting;
 use balefire_channels::Reply;
+use balefire_engine::Gather;
 use balefire_model::DeliveryId;
 use std::collections::BTreeMap;
 
@@ -28,6 +29,8 @@ pub(crate) enum Event {
     Answered { life: u64, flight: u64, reply: Reply },
     /// An attempt has taken as long as it may.
     Timeout { life: u64, flight: u64 },
+    /// The incidents of a gathering are counted.
+    Counted { life: u64, gather: Gather },
     /// A channel's receiver changes.
     Mood { channel: String },
     /// Another configuration.

@@ -8,17 +8,18 @@ use crate::world::World;
 use balefire_channels::{Reply, Request, Step};
 use balefire_engine::{Input, Job};
 use balefire_model::{Cause, Delivery, Outcome, Record};
+use std::sync::Arc;
 
 impl World {
     /// Begins an attempt.
     pub(crate) fn send(&mut self, process: &mut Process, job: Job) {
         self.ledger.sent(job.delivery, job.attempt);
         let place = usize::try_from(job.accepted_at.0).expect("a journal in memory");
-        let incident = match self.disk.entries().get(place).map(Record::decode) {
-            Some(Ok(Record::Accepted(incident))) => incident,
+        let incident = match self.records.get(place) {
+            Some(Record::Accepted(incident)) => Arc::clone(incident),
             _ => return self.ledger.faults.push(format!("record {place} is no incident, but {job:?} says so")),
         };
-        self.note(&format!("attempt {} of {} to {}", job.attempt, job.delivery, job.channel));
+        self.note(format_args!("attempt {} of {} to {}", job.attempt, job.delivery, job.channel));
         let Some(channel) = self.configs[process.config].channels.get(&job.channel) else {
             let detail = format!("channel {} has no worker", job.channel);
             let outcome = Outcome::Rejected { cause: Cause::Network, detail };
@@ -43,6 +44,7 @@ impl World {
             channel: &job.channel,
             reason: job.reason,
             stands_in_for: job.stands_in_for.as_deref(),
+            resolved_at: job.resolved_at,
             plain: job.plain,
             ack_url: None,
             reached: None,
@@ -83,7 +85,7 @@ impl World {
 
     fn land(&mut self, process: &mut Process, number: u64, outcome: Outcome) {
         let Some(flight) = process.flights.remove(&number) else { return };
-        self.note(&format!("attempt {} of {}: {outcome:?}", flight.job.attempt, flight.job.delivery));
+        self.note(format_args!("attempt {} of {}: {outcome:?}", flight.job.attempt, flight.job.delivery));
         process.mailbox.push_back(Letter::plain(ended(&flight.job, outcome)));
     }
 

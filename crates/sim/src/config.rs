@@ -6,9 +6,11 @@ use balefire_channels::{Channel, Host, Kind};
 use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
-use balefire_engine::{ChannelPolicy, Fallback, FallbackOn, Rate, Retry, Settings};
+use balefire_engine::{ChannelPolicy, Digest, Fallback, FallbackOn, Rate, Retry, Settings, Stale, Storm};
+use balefire_model::Severity;
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
-use jiff::tz::TimeZone;
+use jiff::civil::Time;
+use jiff::tz::{Offset, TimeZone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,9 @@ pub(crate) fn configs(random: &mut Random) -> Vec<Config> {
 fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
     let mut channels: BTreeMap<String, Arc<dyn Channel>> = BTreeMap::new();
     let mut policies = BTreeMap::new();
+    // Drawn aside: what is told of together does not change what else the seed's life is made of.
+    let mut aside = Random::new(random.clone().next());
+    let gathers = aside.chance(600);
     let mut kinds = Vec::new();
     for (name, kind, settings) in RECIPES {
         if left_out == Some(name) {
@@ -60,6 +65,9 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         let channel = build(kind, settings);
         let mut policy = policy(random, name, kind, channel.limits().in_flight);
         policy.fallback = fallback(random, name, left_out);
+        if gathers && *name != STEADY && aside.chance(600) {
+            gather(&mut aside, &mut policy);
+        }
         policies.insert((*name).to_owned(), policy);
         channels.insert((*name).to_owned(), channel);
         kinds.push(((*name).to_owned(), (*kind).to_owned()));
@@ -67,6 +75,27 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
     let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds };
     let settings = Settings { routing, channels: policies, digest: format!("configuration {number}") };
     Config { settings: Arc::new(settings), channels }
+}
+
+/// What a channel tells of in one message: in a storm, after an outage, once a day.
+fn gather(random: &mut Random, policy: &mut ChannelPolicy) {
+    let up_to = [Severity::Info, Severity::Low, Severity::Medium, Severity::High];
+    if random.chance(600) {
+        let above = random.pick(&[2, 3, 5, 12]);
+        let every = Duration::from_secs(random.pick(&[1, 60, 900]));
+        policy.storm = Some(Storm { above, every, up_to: random.pick(&up_to) });
+    }
+    policy.stale = match random.between(0, 3) {
+        0 => Stale::OpenOnly,
+        1 | 2 => Stale::Digest(Duration::from_secs(random.pick(&[0, 5, 60, 900]))),
+        _ => Stale::All,
+    };
+    if random.chance(250) {
+        let hour = i8::try_from(random.between(0, 23)).expect("an hour");
+        let minute = i8::try_from(random.between(0, 59)).expect("a minute");
+        let zone = TimeZone::fixed(Offset::constant(random.pick(&[-11, 0, 1, 13])));
+        policy.digest = Some(Digest { at: Time::constant(hour, minute, 0, 0), zone, up_to: random.pick(&up_to) });
+    }
 }
 
 /// The channels that step in: only later ones in the list, or the first, so that there is no loop.

@@ -26,7 +26,7 @@ impl World {
         let submission = request.submission(at, &mut self.random);
         let reply = Some(ReplyTo::Sender { number, attempt });
         let letter = Letter { reply, ..Letter::plain(Input::Submit(submission)) };
-        self.note(&format!("request {number}, attempt {attempt}"));
+        self.note(format_args!("request {number}, attempt {attempt}"));
         if self.post(letter) {
             let patience = self.random.pick(&[5, 10, 30]) * SECOND;
             self.agenda.plan(self.now + patience, Event::Patience { number, attempt });

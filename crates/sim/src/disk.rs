@@ -42,10 +42,10 @@ pub enum Survival {
 /// A journal on a simulated disk: batches with a checksum each, so that a batch is there whole or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct SimJournal {
-    synced: Vec<u8>,
-    written: Vec<u8>,
-    /// What the synced bytes say.
+    /// What is durable.
     entries: Vec<Entry>,
+    /// What was written since, and was not synced.
+    written: Vec<u8>,
     fault: DiskFault,
     broken: bool,
 }
@@ -64,23 +64,22 @@ impl SimJournal {
     /// Ends the process that had the journal open, and lets `survival` decide on what was not synced. Returns how many
     /// bytes were cut off as a torn end.
     pub fn recover(&mut self, survival: &Survival) -> usize {
-        let written = std::mem::take(&mut self.written);
+        // Only the bytes after the last sync are read: those before it are sound, and stay as they are.
+        let mut left = std::mem::take(&mut self.written);
         match survival {
-            Survival::Nothing => {}
-            Survival::Everything => self.synced.extend(written),
+            Survival::Nothing => left.clear(),
+            Survival::Everything => {}
             Survival::Torn { per_mille, garbage } => {
-                let kept = written.len() * usize::try_from((*per_mille).min(1000)).expect("at most 1000") / 1000;
-                self.synced.extend(&written[..kept]);
-                self.synced.extend(garbage);
+                let kept = left.len() * usize::try_from((*per_mille).min(1000)).expect("at most 1000") / 1000;
+                left.truncate(kept);
+                left.extend(garbage);
             }
         }
-        let (entries, sound) = parse(&self.synced);
-        let cut = self.synced.len() - sound;
-        self.synced.truncate(sound);
-        self.entries = entries;
+        let (entries, sound) = parse(&left);
+        self.entries.extend(entries);
         self.broken = false;
         self.fault = DiskFault::None;
-        cut
+        left.len() - sound
     }
 
     /// The durable entries.
@@ -114,10 +113,7 @@ impl Journal for SimJournal {
         if self.fault == DiskFault::Full {
             return Err(AppendError::Full { place: place(), source: std::io::ErrorKind::StorageFull.into() });
         }
-        if !entries.is_empty() {
-            self.synced.extend(frame(entries));
-            self.entries.extend_from_slice(entries);
-        }
+        self.entries.extend_from_slice(entries);
         Ok(self.position())
     }
 
@@ -146,7 +142,7 @@ fn frame(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
-/// The entries of all sound batches from the beginning, and how many bytes those are.
+/// The entries of the sound batches that the bytes begin with, and how many bytes those are.
 fn parse(bytes: &[u8]) -> (Vec<Entry>, usize) {
     let mut entries = Vec::new();
     let mut sound = 0;

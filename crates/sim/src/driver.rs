@@ -5,14 +5,17 @@ use crate::agenda::Event;
 use crate::disk::{DiskFault, Survival};
 use crate::health::alarming;
 use crate::plan::{SECOND, Strike};
-use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot, replay};
+use crate::process::{Letter, Process, ReplyTo, Round, last_snapshot};
 use crate::world::World;
-use balefire_engine::{Act, Gather, Input, Tally};
+use balefire_engine::Input;
 use balefire_model::{AppendError, Entry, Journal, Record};
 use std::sync::Arc;
 
 /// How long the driver waits when the disk is full.
 const FULL_WAIT: u64 = 2 * SECOND;
+
+/// How often the engine may be called in vain because it asked for that.
+const IN_VAIN_MAX: u32 = 3;
 
 /// What became of a round.
 enum Committed {
@@ -51,7 +54,7 @@ impl World {
         }
         self.lives += 1;
         let snapshot = last_snapshot(&self.disk);
-        let engine = match replay(&self.disk, &self.records, snapshot) {
+        let engine = match self.replay(snapshot) {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
@@ -69,38 +72,22 @@ impl World {
             kept: None,
             busy_until: self.now,
             next_round: None,
+            in_vain: 0,
+            owes: false,
         };
         self.open_tail(&process);
         let at = self.wall();
         let settings = self.configs[self.wanted].settings.clone();
         let effects = process.engine.resume(at, "sim", settings);
-        let mut round = Round { at, records: effects.records, ..Round::default() };
-        for act in effects.acts {
-            match act {
-                Act::Send(job) => round.jobs.push(job),
-                Act::Gather(gather) => round.gathers.push(gather),
-                Act::Alarm(_) => round.alarms += 1,
-                Act::Answer(_) => {}
-            }
-        }
-        self.note(&format!("start {} with {} records", self.lives, self.disk.position()));
+        let mut round = Round { at, ..Round::default() };
+        round.take(effects, None);
+        self.trace.note(self.now, format_args!("start {} with {} records", self.lives, self.disk.position()));
+        let hands_on_more = round.hands_on_more;
         match self.commit(&mut process, round) {
-            Committed::Done => self.after_round(process),
+            Committed::Done => self.after_round(process, hands_on_more),
             Committed::Full(_) => self.plan_start(5 * SECOND),
             Committed::Died => {}
         }
-    }
-
-    fn count(&self, gather: &Gather) -> Tally {
-        let mut tally = Tally::default();
-        for (_, position) in &gather.items {
-            let place = usize::try_from(position.0).expect("a simulated journal is short");
-            match self.disk.entries().get(place).map(Record::decode) {
-                Some(Ok(Record::Accepted(incident))) => tally.add(&incident),
-                _ => tally.add_unreadable(),
-            }
-        }
-        tally
     }
 
     /// The driver goes round once.
@@ -118,19 +105,21 @@ impl World {
             self.process = Some(process);
             return self.wake(again);
         }
-        self.check_punctual(life);
+        self.check_punctual(&process);
         let most = self.random.pick(&[1, 4, 2048]).min(process.mailbox.len());
         let letters: Vec<Letter> = process.mailbox.drain(..most).collect();
         let round = process.decide(self.wall(), letters, &self.settings);
+        process.in_vain = if round.is_idle() { process.in_vain + 1 } else { 0 };
+        let hands_on_more = round.hands_on_more;
         match self.commit(&mut process, round) {
-            Committed::Done => self.after_round(process),
+            Committed::Done => self.after_round(process, hands_on_more),
             Committed::Full(ended) => self.begin_waiting(process, ended),
             Committed::Died => {}
         }
     }
 
     /// Plans what follows a round, or stops.
-    fn after_round(&mut self, mut process: Process) {
+    fn after_round(&mut self, mut process: Process, hands_on_more: bool) {
         let over = process.stopping.is_some_and(|deadline| self.now >= deadline);
         if process.stopping.is_some() && (over || process.engine.state().in_flight() == 0) {
             return self.stop_now(process);
@@ -140,8 +129,11 @@ impl World {
         // Rounded up: a due time may lie between two microseconds.
         let due = process.engine.wakes_at(now).map(|due| (due.duration_since(now).as_nanos() + 999) / 1000);
         let due = due.map(|micros| u64::try_from(micros).unwrap_or(0));
-        self.ledger
-            .demand(due != Some(0), || "the engine has nothing to do, and wants to be asked again at once".into());
+        // Once, it may look at what waits and find that nothing follows.
+        process.in_vain = if due == Some(0) { process.in_vain } else { 0 };
+        let is_busy = process.in_vain >= IN_VAIN_MAX;
+        self.ledger.demand(!is_busy, || "the engine does nothing, and wants to be called again at once".to_owned());
+        self.check_owed(&mut process, hands_on_more, due == Some(0));
         let mut next = due.map(|wait| self.now + wait.min(self.plan.active + 40 * 24 * 3600 * SECOND));
         if !process.mailbox.is_empty() {
             next = Some(self.now);
@@ -150,11 +142,25 @@ impl World {
             next = Some(next.map_or(deadline, |next| next.min(deadline)));
         }
         let from = process.busy_until;
-        self.has_looked(process.life);
+        // What it asks for at once need not have been done.
+        self.looked = (due != Some(0) && !hands_on_more).then_some((process.life, self.offset));
         self.process = Some(process);
         if let Some(next) = next {
             self.wake(next.max(from));
         }
+    }
+
+    /// What should have followed by now has followed. One step hands on a bounded number of deliveries, and ends some after
+    /// it has handed on others: then the engine asks to be called again at once, and does the rest.
+    fn check_owed(&mut self, process: &mut Process, hands_on_more: bool, asks: bool) {
+        let Some(left) = self.ledger.overdue(self.wall()) else {
+            process.owes = false;
+            return;
+        };
+        let is_draining = process.stopping.is_some();
+        let may_wait = if hands_on_more { asks || is_draining } else { asks && !process.owes };
+        process.owes = !hands_on_more;
+        self.ledger.demand(may_wait, || format!("{left}; the engine asks to go on: {asks}"));
     }
 
     fn stop_now(&mut self, mut process: Process) {
@@ -164,7 +170,7 @@ impl World {
         match self.commit(&mut process, round) {
             Committed::Done => {
                 self.report.stops += 1;
-                self.note("stopped");
+                self.note(format_args!("stopped"));
                 self.plan_start(SECOND);
             }
             Committed::Full(_) => self.plan_start(5 * SECOND),
@@ -174,7 +180,7 @@ impl World {
 
     /// Appends a round's records with one sync, then acts.
     fn commit(&mut self, process: &mut Process, round: Round) -> Committed {
-        let Round { at, mut records, answers, jobs, gathers, ended, alarms } = round;
+        let Round { at, mut records, answers, jobs, gathers, ended, alarms, .. } = round;
         let alarming = alarming(&records);
         self.ledger
             .demand(alarms == alarming, || format!("{alarms} alarms for {alarming} failures that none hears of"));
@@ -219,8 +225,11 @@ impl World {
             self.answer(process, reply, answer);
         }
         for gather in gathers {
-            let tally = Box::new(self.count(&gather));
-            process.mailbox.push_back(Letter::plain(Input::Gathered { gather, tally }));
+            if stage == Some(Stage::BetweenActs(acts)) {
+                return self.die("between two acts");
+            }
+            acts += 1;
+            self.begin_to_count(process.life, gather);
         }
         for job in jobs {
             if stage == Some(Stage::BetweenActs(acts)) {
@@ -278,7 +287,7 @@ impl World {
         };
         let cut = self.disk.recover(&survival);
         self.report.crashes += 1;
-        self.note(&format!("died {when}; {cut} bytes of a torn end"));
+        self.note(format_args!("died {when}; {cut} bytes of a torn end"));
         self.read_journal();
         let pause = self.random.pick(&[10_000, SECOND, 60 * SECOND, 600 * SECOND]);
         self.plan_start(pause);
@@ -290,7 +299,7 @@ impl World {
     }
 
     fn begin_waiting(&mut self, mut process: Process, ended: Vec<Input>) {
-        self.note("the disk is full");
+        self.note(format_args!("the disk is full"));
         process.kept = Some(ended.into_iter().map(Letter::plain).collect());
         self.agenda.plan(self.now + FULL_WAIT, Event::Retry { life: process.life });
         self.process = Some(process);
@@ -306,15 +315,17 @@ impl World {
                 None => kept.push(letter),
             }
         }
-        process.engine = match replay(&self.disk, &self.records, process.last_snapshot) {
+        process.engine = match self.replay(process.last_snapshot) {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
         let configure = Letter { config: Some(process.config), ..Letter::plain(Input::Tick) };
-        let letters = std::iter::once(configure).chain(kept.iter().cloned()).collect();
+        let drain = process.stopping.map(|_| Letter::plain(Input::Drain));
+        let letters = std::iter::once(configure).chain(drain).chain(kept.iter().cloned()).collect();
         let round = process.decide(self.wall(), letters, &self.settings);
+        let hands_on_more = round.hands_on_more;
         match self.commit(&mut process, round) {
-            Committed::Done => self.after_round(process),
+            Committed::Done => self.after_round(process, hands_on_more),
             Committed::Full(_) => {
                 process.kept = Some(kept);
                 self.agenda.plan(self.now + FULL_WAIT, Event::Retry { life });
@@ -326,9 +337,10 @@ impl World {
 
     /// The engine's memory and what the journal gives again are the same, from a snapshot on or from the beginning.
     pub(crate) fn check_replay(&mut self, engine: &balefire_engine::Engine, snapshot: Option<usize>, when: &str) {
-        let again = match replay(&self.disk, &self.records, snapshot) {
-            Ok(again) => again.state().snapshot(),
-            Err(fault) => return self.ledger.faults.push(fault),
+        let again = match snapshot.map(|_| self.replay(snapshot)) {
+            Some(Ok(again)) => again.state().snapshot(),
+            Some(Err(fault)) => return self.ledger.faults.push(fault),
+            None => self.replayed.state().snapshot(),
         };
         let live = engine.state().snapshot();
         self.ledger.demand(again.get() == live.get(), || {
@@ -337,7 +349,7 @@ impl World {
     }
 
     fn answer(&mut self, process: &mut Process, reply: ReplyTo, answer: balefire_engine::Answer) {
-        self.note(&format!("answer to {reply:?}: {answer:?}"));
+        self.note(format_args!("answer to {reply:?}: {answer:?}"));
         match reply {
             ReplyTo::Sender { number, attempt } => self.told(number, attempt, &answer),
             ReplyTo::Tail => self.tail_taken(process.life),
@@ -351,7 +363,7 @@ impl World {
     }
 
     fn refuse(&mut self, reply: ReplyTo) {
-        self.note(&format!("refused {reply:?}"));
+        self.note(format_args!("refused {reply:?}"));
         match reply {
             ReplyTo::Sender { number, .. } => self.agenda.plan(self.now + FULL_WAIT, Event::Request { number }),
             ReplyTo::Tail => {
@@ -368,7 +380,7 @@ impl World {
             self.trace.bytes(&entry.payload);
         }
         let kinds: Vec<&str> = entries.iter().map(|entry| balefire_model::record::kind::name(entry.kind)).collect();
-        self.note(&format!("append {}", kinds.join(" ")));
+        self.note(format_args!("append {}", kinds.join(" ")));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::lane::{takes_given_up, takes_waiting};
 use crate::ledger::{Ledger, Moment};
-use balefire_engine::OWN_SOURCE;
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, State};
 use jiff::{SignedDuration, Timestamp};
@@ -25,22 +24,20 @@ pub(crate) struct Follow {
 
 impl Ledger {
     /// Somebody acknowledged or resolved an incident.
-    pub(crate) fn state_changed(&mut self, change: StateChanged) {
-        let StateChanged { incident, state, by, .. } = change;
-        let is_own = by == OWN_SOURCE;
+    pub(crate) fn state_changed(&mut self, change: &StateChanged) {
+        let StateChanged { incident, state, by, .. } = change.clone();
         self.changes.insert(by);
         if state == State::Open {
             return;
         }
         self.follow.steps.retain(|(of, _), _| *of != incident);
-        // What the engine closes itself is told by the incident that tells of the recovery.
-        if state != State::Resolved || !self.follow.resolved.insert(incident) || is_own {
+        if state != State::Resolved || !self.follow.resolved.insert(incident) {
             return;
         }
         for id in self.by_incident.get(&incident).into_iter().flatten() {
             let course = &self.courses[id];
-            let is_configured = self.lanes.get(&course.channel).is_some_and(|lane| lane.policy.is_some());
-            if course.opens() && is_configured && (course.delivered || !course.ended) {
+            let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.as_ref());
+            if course.opens() && policy.is_some_and(|policy| policy.follows_up) && (course.delivered || !course.ended) {
                 self.follow.must_close.entry((incident, course.channel.clone())).or_default().insert(*id);
             }
         }
@@ -67,6 +64,14 @@ impl Ledger {
         for planned in &followed.deliveries {
             self.follow.must_close.remove(&(id, planned.channel.clone()));
             self.check_id(id, planned, Reason::Resolved, "resolved");
+            let opens = |other: &&DeliveryId| {
+                let other = &self.courses[*other];
+                other.channel == planned.channel && other.opens() && !other.ended
+            };
+            let waits = |first: &DeliveryId| planned.behind == Some(*first) || planned.behind_also.contains(first);
+            let overtaken = self.by_incident.get(&id).into_iter().flatten().filter(opens).find(|first| !waits(first));
+            let fault = overtaken.map(|first| format!("{planned:?} may overtake {first}"));
+            self.faults.extend(fault);
         }
         let over = self.follow.resolved.contains(&id);
         self.demand(over, || format!("{followed:?} of what nobody resolved"));
@@ -94,16 +99,32 @@ impl Ledger {
         let names = |planned: &Planned| planned.stands_in_for.as_ref() == Some(&channel);
         let policy = self.lanes.get(&channel).and_then(|lane| lane.policy.as_ref());
         let fallback = policy.and_then(|policy| policy.fallback.get(step as usize)).map(|step| step.channel.clone());
+        let is_over = self.follow.resolved.contains(&followed.incident);
+        let is_close = course.reason == Reason::Resolved;
         let fits = match &followed.deliveries[..] {
-            [planned] => names(planned) && fallback.as_ref() == Some(&planned.channel),
+            [planned] => {
+                let reads = (planned.reason == Reason::Resolved) == is_close;
+                names(planned) && fallback.as_ref() == Some(&planned.channel) && reads && is_over == is_close
+            }
+            // What is over is not told of any more; its end is, where it was.
+            [] => is_over,
             _ => false,
         };
-        let first = self.follow.stand_ins.insert((delivery, step));
+        let first = !self.has_stand_in(&channel, delivery, step);
+        self.follow.stand_ins.insert((delivery, step));
         self.demand(first, || format!("step {step} of {channel} takes {delivery} twice"));
         self.demand(fits && !arrived, || format!("{followed:?} is not what {channel} wants: {fallback:?}"));
         for planned in &followed.deliveries {
             self.check_id(followed.incident, planned, planned.reason, &format!("fallback-{step}\n{delivery}"));
         }
+    }
+
+    /// Whether a channel's step has taken a delivery, or another one of its steps that names the same channel.
+    fn has_stand_in(&self, channel: &str, delivery: DeliveryId, step: u32) -> bool {
+        let policy = self.lanes.get(channel).and_then(|lane| lane.policy.as_ref());
+        let target = |step: u32| policy?.fallback.get(step as usize).map(|fallback| fallback.channel.as_str());
+        let mut taken = self.follow.stand_ins.range((delivery, 0)..=(delivery, u32::MAX)).map(|(_, taken)| *taken);
+        taken.any(|taken| taken == step || (target(step).is_some() && target(taken) == target(step)))
     }
 
     fn check_id(&mut self, incident: IncidentId, planned: &Planned, reason: Reason, words: &str) {
@@ -121,9 +142,12 @@ impl Ledger {
 
     /// Something that should have followed by now.
     pub(crate) fn overdue(&self, at: Timestamp) -> Option<String> {
+        self.overdue_step(at).or_else(|| self.lanes.keys().find_map(|channel| self.overdue_stand_in(channel, at)))
+    }
+
+    fn overdue_step(&self, at: Timestamp) -> Option<String> {
         let step = self.follow.steps.iter().find(|(_, escalation)| escalation.due <= at);
-        let escalation = step.map(|((id, step), _)| format!("step {step} of the escalation of {id} has not come"));
-        escalation.or_else(|| self.lanes.keys().find_map(|channel| self.overdue_stand_in(channel, at)))
+        step.map(|((id, step), _)| format!("step {step} of the escalation of {id} has not come"))
     }
 
     fn overdue_stand_in(&self, channel: &str, at: Timestamp) -> Option<String> {
@@ -140,7 +164,7 @@ impl Ledger {
             // They are taken in the order of the decisions, also where the clock was set back between two of them.
             let mut latest = Timestamp::MIN;
             for (_, since, id) in &waiting {
-                if self.follow.stand_ins.contains(&(*id, step)) {
+                if self.has_stand_in(channel, *id, step) {
                     continue;
                 }
                 latest = latest.max(*since);
@@ -155,16 +179,15 @@ impl Ledger {
     /// What the records of one append must have brought.
     pub(crate) fn check_followed(&mut self, at: Timestamp) {
         for (delivery, step) in std::mem::take(&mut self.follow.must_stand_in) {
-            let there = self.follow.stand_ins.contains(&(delivery, step));
+            let there = self.has_stand_in(&self.courses[&delivery].channel, delivery, step);
             self.demand(there, || format!("{delivery} was given up, and step {step} does not stand in"));
         }
         for ((incident, channel), told) in std::mem::take(&mut self.follow.must_close) {
             let all_called_off = told.iter().all(|id| self.called_off.contains(id));
             self.demand(all_called_off, || format!("{channel} does not hear that {incident} is over: {told:?}"));
         }
-        if let Some(fault) = self.overdue(at) {
-            self.faults.push(format!("at {at}, {fault}"));
-        }
+        let fault = self.overdue_step(at);
+        self.faults.extend(fault.map(|fault| format!("at {at}, {fault}")));
     }
 
     /// A message that closes comes after what it closes.

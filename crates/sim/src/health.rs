@@ -4,7 +4,7 @@
 use crate::ledger::Ledger;
 use balefire_engine::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};
 use balefire_model::record::{HealthChanged, Record, Routed};
-use balefire_model::{Incident, IncidentId};
+use balefire_model::{DeliveryId, Incident, IncidentId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the incidents that tell of channels.
@@ -58,10 +58,19 @@ impl Ledger {
             return self.demand(anybody != to.is_empty(), || format!("that {channel} fails is told to {to:?}"));
         };
         let told = self.telling.told.remove(&before).unwrap_or_default();
-        let missing = told.into_iter().find(|name| works(name) && !to.contains(name));
-        // Where a person has closed it before, those who were told have heard that it is over.
+        // Who wants to hear of ends hears that the failing is over; where a person has closed that before, all do.
         let by_hand = self.closed_by_hand.contains(&before);
-        self.demand(missing.is_none() || by_hand, || format!("{missing:?} does not hear that {channel} works again"));
+        let follows = |name: &String| {
+            let policy = self.lanes.get(name).and_then(|lane| lane.policy.as_ref());
+            policy.is_some_and(|policy| policy.follows_up)
+        };
+        let heard = |name: &String| {
+            let course = self.courses.get(&DeliveryId::derive(before, Reason::Opened.as_str(), name));
+            course.is_some_and(|course| course.delivered)
+        };
+        let wants = |name: &String| works(name) && heard(name) && (by_hand || !follows(name));
+        let missing = told.into_iter().find(|name| wants(name) && !to.contains(name));
+        self.demand(missing.is_none(), || format!("{missing:?} does not hear that {channel} works again"));
     }
 
     /// What the records of one append must have brought.

@@ -80,7 +80,7 @@ impl Lane {
         broken
     }
 
-    fn forget_starts(&mut self) {
+    pub(crate) fn forget_starts(&mut self) {
         let last = self.starts.iter().max().map(|last| *last + RATE_WINDOW_MAX);
         self.unsure_until = self.unsure_until.max(last);
         self.starts.clear();

@@ -6,7 +6,8 @@ use crate::follow::Follow;
 use crate::health::Telling;
 use crate::lane::Lane;
 use crate::network::{Sighting, mark};
-use balefire_engine::{OWN_SOURCE, Settings};
+use crate::summary::Summaries;
+use balefire_engine::{ChannelPolicy, OWN_SOURCE, Settings};
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, Next, Planned, Redriven, Routed, Submitted, Suppressed,
 };
@@ -43,16 +44,18 @@ pub(crate) struct Course {
     follows_up: bool,
     /// Among all deliveries, in the order of the decisions.
     pub order: usize,
-    /// The delivery that must have ended before.
-    behind: Option<DeliveryId>,
+    /// The deliveries that must have ended before.
+    pub behind: Vec<DeliveryId>,
+    /// Whether something that it closes had arrived when it was decided on.
+    has_opened: bool,
     planned: Moment,
     /// When it was decided on, or sent on its way again.
     pub decided_at: Timestamp,
     /// Whether the next attempt leaves the user's template out.
     plain: bool,
     attempts: u32,
-    under_way: bool,
-    due: Option<Timestamp>,
+    pub under_way: bool,
+    pub due: Option<Timestamp>,
     /// Ended attempts that did not bring it there for certain.
     uncertain: u32,
     receipts: u32,
@@ -89,6 +92,7 @@ pub(crate) struct Ledger {
     /// Incidents of the engine's making that a person resolved.
     pub closed_by_hand: BTreeSet<IncidentId>,
     pub follow: Follow,
+    pub summaries: Summaries,
     pub telling: Telling,
     /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
     seen: BTreeMap<(String, String), (usize, BTreeSet<String>)>,
@@ -104,6 +108,14 @@ impl Ledger {
         Ledger { configs, has_steady, ..Ledger::default() }
     }
 
+    /// What is known of a channel.
+    fn lane(&mut self, channel: &str) -> &mut Lane {
+        if !self.lanes.contains_key(channel) {
+            self.lanes.insert(channel.to_owned(), Lane::default());
+        }
+        self.lanes.get_mut(channel).expect("it is there by now")
+    }
+
     /// Notes a fault unless `holds`.
     pub(crate) fn demand(&mut self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
@@ -114,35 +126,36 @@ impl Ledger {
     /// Reads what has become durable.
     pub(crate) fn follow(&mut self, entries: &[Entry], records: &[Record], moment: Moment) {
         for (entry, record) in entries.iter().zip(records).skip(self.read) {
-            self.take(entry.at, record.clone(), moment);
+            self.take(entry.at, record, moment);
         }
         let (had, has) = (self.read, entries.len());
         self.demand(has >= had, || format!("the journal had {had} durable records and has {has}"));
         self.read = has;
     }
 
-    fn take(&mut self, at: Timestamp, record: Record, moment: Moment) {
+    fn take(&mut self, at: Timestamp, record: &Record, moment: Moment) {
         match record {
-            Record::Accepted(incident) => self.accepted(&incident),
+            Record::Accepted(incident) => self.accepted(incident),
             Record::Submitted(submitted) => self.submitted(submitted),
-            Record::Routed(routed) => self.was_routed(at, &routed, moment),
-            Record::AttemptStarted(started) => self.started(at, &started),
-            Record::AttemptEnded(ended) => self.attempt_ended(at, &ended, moment),
+            Record::Routed(routed) => self.was_routed(at, routed, moment),
+            Record::AttemptStarted(started) => self.started(at, started),
+            Record::AttemptEnded(ended) => self.attempt_ended(at, ended, moment),
             Record::StateChanged(change) => {
                 let by_hand = change.state == State::Resolved && change.by != OWN_SOURCE;
                 self.closed_by_hand.extend(by_hand.then_some(change.incident));
                 self.state_changed(change);
             }
-            Record::Configured(configured) => self.configured(&configured),
-            Record::FollowedUp(followed) => self.followed_up(at, &followed, moment),
-            Record::Suppressed(suppressed) => self.suppressed(&suppressed),
-            Record::HealthChanged(changed) => self.health_changed(&changed),
+            Record::Configured(configured) => self.configured(configured),
+            Record::FollowedUp(followed) => self.followed_up(at, followed, moment),
+            Record::Suppressed(suppressed) => self.suppressed(suppressed),
+            Record::HealthChanged(changed) => self.health_changed(changed),
             Record::Redriven(redriven) => self.redriven(at, redriven, moment),
             Record::Purged(purged) => {
                 let dead = self.dead.remove(&purged.delivery) && !purged.comment.is_empty();
                 self.demand(dead, || format!("{purged:?} is no dead letter, or for no reason"));
-                self.moved.entry(purged.by).or_default().insert(purged.delivery);
+                self.moved.entry(purged.by.clone()).or_default().insert(purged.delivery);
             }
+            Record::ClockSetBack(set) => self.clock_set_back(set.from.duration_since(at)),
             Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
@@ -152,12 +165,14 @@ impl Ledger {
         *self.marks.entry(mark.clone()).or_default() += 1;
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));
-        self.check_own(incident);
+        if !self.summary_accepted(incident) {
+            self.check_own(incident);
+        }
     }
 
-    fn submitted(&mut self, submitted: Submitted) {
+    fn submitted(&mut self, submitted: &Submitted) {
         let Submitted { key, incidents, .. } = submitted;
-        let twice = self.keys.insert(key.clone(), incidents).is_some();
+        let twice = self.keys.insert(key.clone(), incidents.clone()).is_some();
         self.demand(!twice, || format!("the request with the key {key} was taken twice"));
     }
 
@@ -180,6 +195,7 @@ impl Ledger {
             self.demand(silent, || format!("route {} is muted, and incident {id} goes out by it", taken.route));
         }
         self.check_told(routed);
+        self.summary_routed(at, routed);
         self.follow.steps.extend((0..).zip(&routed.escalations).map(|(step, asked)| ((id, step), asked.clone())));
         for planned in &routed.deliveries {
             let expected = DeliveryId::derive(id, planned.reason.as_str(), &planned.channel);
@@ -197,7 +213,17 @@ impl Ledger {
         planned: &Planned,
         moment: Moment,
     ) {
-        let Planned { delivery, channel, reason, stands_in_for, behind, follows_up } = planned.clone();
+        let Planned {
+            delivery,
+            channel,
+            reason,
+            stands_in_for,
+            behind,
+            behind_also,
+            has_opened,
+            opened: _,
+            follows_up,
+        } = planned.clone();
         self.lanes.entry(channel.clone()).or_default().open.insert((Reverse(severity), delivery));
         if let Some(mark) = self.incidents.get(&incident) {
             self.seen.entry((channel.clone(), mark.clone())).or_default().0 += 1;
@@ -211,7 +237,8 @@ impl Ledger {
             is_stand_in: stands_in_for.is_some(),
             follows_up,
             order: self.decisions,
-            behind,
+            behind: behind.into_iter().chain(behind_also).collect(),
+            has_opened,
             planned: moment,
             decided_at: at,
             plain: false,
@@ -224,6 +251,7 @@ impl Ledger {
             delivered: false,
         };
         let before = self.courses.insert(delivery, course);
+        self.summaries.forget(delivery);
         let Some(before) = before else { return self.by_incident.entry(incident).or_default().push(delivery) };
         // A person resolves once more, and more was sent since: the close comes again under its id, where it has arrived
         // or was called off.
@@ -241,26 +269,41 @@ impl Ledger {
             return self.faults.push(format!("{suppressed:?}, which was never decided on"));
         };
         let follows = !course.ended && !course.under_way && !suppressed.because.is_empty();
-        let story = format!("{suppressed:?} does not follow on {course:?}");
         course.ended = true;
-        let behind = course.behind.and_then(|first| self.courses.get(&first));
         let course = &self.courses[&suppressed.delivery];
         let is_true = match suppressed.rule.as_str() {
             "nothing-to-close" => {
-                course.reason == Reason::Resolved && behind.is_some_and(|first| first.ended && !first.delivered)
+                let in_vain = |first: &DeliveryId| self.courses.get(first).is_some_and(|c| c.ended && !c.delivered);
+                course.reason == Reason::Resolved && !course.has_opened && course.behind.iter().all(in_vain)
             }
             "resolved-first" => course.reason == Reason::Escalated && self.follow.resolved.contains(&course.incident),
-            _ => false,
+            "open-only" => self.wants_open_only(course),
+            _ => self.is_told_of(suppressed, course),
         };
         let place = (Reverse(course.severity), suppressed.delivery);
         self.called_off.insert(suppressed.delivery);
+        self.told_of(suppressed);
         self.lanes.entry(suppressed.channel.clone()).or_default().open.remove(&place);
-        self.demand(follows && is_true, || story);
+        let course = &self.courses[&suppressed.delivery];
+        let story = (!follows || !is_true).then(|| format!("{suppressed:?} does not follow on {course:?}"));
+        self.faults.extend(story);
+    }
+
+    /// What waits for a time waits for as long as before: the engine's time to try does not grow either.
+    fn clock_set_back(&mut self, by: SignedDuration) {
+        self.demand(by.is_positive(), || format!("the clock was set back by {by}"));
+        for course in self.courses.values_mut() {
+            course.decided_at -= by;
+        }
+        for lane in self.lanes.values_mut() {
+            lane.forget_starts();
+        }
+        self.follow.steps.values_mut().for_each(|step| step.due -= by);
     }
 
     /// Somebody sent a dead letter on its way again.
-    fn redriven(&mut self, at: Timestamp, redriven: Redriven, moment: Moment) {
-        let Redriven { delivery, by, .. } = redriven;
+    fn redriven(&mut self, at: Timestamp, redriven: &Redriven, moment: Moment) {
+        let Redriven { delivery, by, .. } = redriven.clone();
         let dead = self.dead.remove(&delivery);
         self.decisions += 1;
         let order = self.decisions;
@@ -280,6 +323,7 @@ impl Ledger {
     /// What the records of one append must have brought: nothing is left to do that could be done.
     pub(crate) fn batch_over(&mut self, at: Timestamp, draining: bool) {
         self.check_health();
+        self.check_summaries();
         self.check_followed(at);
         if draining {
             return;
@@ -301,8 +345,8 @@ impl Ledger {
     }
 
     /// Whether a delivery waits until another one has ended.
-    fn is_behind(&self, course: &Course) -> bool {
-        course.behind.and_then(|first| self.courses.get(&first)).is_some_and(|first| !first.ended)
+    pub(crate) fn is_behind(&self, course: &Course) -> bool {
+        course.behind.iter().filter_map(|first| self.courses.get(first)).any(|first| !first.ended)
     }
 
     fn started(&mut self, at: Timestamp, started: &AttemptStarted) {
@@ -317,15 +361,17 @@ impl Ledger {
             && !is_behind
             && *attempt == course.attempts + 1
             && course.channel == *channel;
-        let story = format!("attempt {attempt} of {delivery} to {channel} does not follow on {course:?}");
+        let story =
+            (!in_turn).then(|| format!("attempt {attempt} of {delivery} to {channel} does not follow on {course:?}"));
         course.under_way = true;
         course.attempts = *attempt;
         course.due = None;
         let severity = course.severity;
-        self.demand(in_turn, || story);
+        self.faults.extend(story);
         self.check_closes(*delivery);
-        let broken = self.lanes.entry(channel.clone()).or_default().start(at, severity);
-        self.demand(broken.is_none(), || format!("{channel}: {}", broken.unwrap_or_default()));
+        self.check_held(*delivery, channel);
+        let broken = self.lane(channel).start(at, severity);
+        self.faults.extend(broken.map(|broken| format!("{channel}: {broken}")));
     }
 
     /// No delivery that could go has a higher severity than the one that goes.
@@ -351,14 +397,14 @@ impl Ledger {
         let Some(course) = self.courses.get_mut(delivery) else {
             return self.faults.push(format!("the end of an attempt of {delivery}, which was never decided on"));
         };
-        let in_turn = course.under_way && course.attempts == *attempt;
+        let in_turn = course.under_way && course.attempts == *attempt && course.channel == ended.channel;
         let delivered = matches!(outcome, Outcome::Delivered { .. });
         let fits = match next {
             Next::Done => delivered,
             Next::Retry(_) => !delivered,
             Next::GiveUp { reason, .. } => !delivered && !reason.is_empty(),
         };
-        let story = format!("the end {ended:?} does not follow on {course:?}");
+        let story = (!in_turn || !fits).then(|| format!("the end {ended:?} does not follow on {course:?}"));
         course.under_way = false;
         course.uncertain += u32::from(!delivered);
         course.due = if let Next::Retry(due) = next { Some(*due) } else { None };
@@ -368,24 +414,25 @@ impl Ledger {
         let took = moment.good - course.planned.good;
         let bound = STEADY_BOUND + (moment.back - course.planned.back);
         let late = self.has_steady && course.channel == STEADY && course.ended && took > bound;
-        let channel = course.channel.clone();
-        let lane = self.lanes.entry(channel.clone()).or_default();
+        let place = course.ended.then_some((Reverse(course.severity), *delivery));
+        let lane = self.lane(&ended.channel);
         lane.end(ended);
-        if course.ended {
-            lane.open.remove(&(Reverse(course.severity), *delivery));
+        if let Some(place) = place {
+            lane.open.remove(&place);
         }
         if let Next::GiveUp { cause, .. } = next {
             self.dead.insert(*delivery);
-            self.needs_stand_in(*delivery, &channel, *cause);
+            self.needs_stand_in(*delivery, &ended.channel, *cause);
         }
-        self.demand(in_turn && fits, || story);
+        self.faults.extend(story);
         self.demand(!late, || format!("{delivery} to the steady channel took {took} µs of good time"));
     }
 
     /// What is given up had its time, and its try without the template; who asks for patience gets it.
     fn check_patience(&mut self, at: Timestamp, ended: &AttemptEnded) {
         let Some(course) = self.courses.get(&ended.delivery) else { return };
-        let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.clone()).unwrap_or_default();
+        let unknown = ChannelPolicy::default();
+        let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.as_ref()).unwrap_or(&unknown);
         let is_payload = matches!(ended.outcome, Outcome::Rejected { cause: Cause::Size | Cause::Schema, .. });
         let plain_next = is_payload && policy.has_template && !course.plain;
         let right = match (&ended.outcome, &ended.next) {
@@ -401,8 +448,9 @@ impl Ledger {
             }
             _ => true,
         };
-        let story = format!("{ended:?} at {at} is not what {policy:?} says of {course:?}");
-        self.demand(right && plain_next == ended.plain_next, || story);
+        let kept = right && plain_next == ended.plain_next;
+        let story = (!kept).then(|| format!("{ended:?} at {at} is not what {policy:?} says of {course:?}"));
+        self.faults.extend(story);
     }
 
     fn configured(&mut self, configured: &Configured) {

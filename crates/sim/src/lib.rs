@@ -17,6 +17,7 @@ mod people;
 mod plan;
 mod process;
 mod random;
+mod summary;
 mod trace;
 mod world;
 
@@ -40,6 +41,10 @@ pub struct Report {
     pub attempts: u64,
     /// Messages that reached a receiver.
     pub receipts: u64,
+    /// Messages that stand for many.
+    pub summaries: u64,
+    /// Deliveries that are told of in them.
+    pub summarised: u64,
     /// Processes that died.
     pub crashes: u64,
     /// Processes that stopped in good order.

@@ -137,7 +137,7 @@ fn failed(detail: &str) -> Reply {
 
 fn accepted(request: &Request, random: &mut Random) -> Reply {
     match request {
-        Request::Http(_) => status(request, random.pick(&[200, 202, 204]), 0, random),
+        Request::Http(_) | Request::Part(_) => status(request, random.pick(&[200, 202, 204]), 0, random),
         Request::Mail(_) => Reply::Smtp { code: 250, text: "2.0.0 Ok: queued".to_owned() },
         Request::Exec(_) => exec(ExecStatus::Ok),
         Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Document(_) => {
@@ -149,7 +149,7 @@ fn accepted(request: &Request, random: &mut Random) -> Reply {
 /// The reply of the request's own protocol; those that only write have one failure for everything.
 fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply {
     match request {
-        Request::Http(_) => {
+        Request::Http(_) | Request::Part(_) => {
             let mut headers = Vec::new();
             if matches!(http, 429 | 503) && random.chance(800) {
                 let wait = random.pick(&WAITS);
@@ -158,8 +158,8 @@ fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply
             Reply::Http(HttpReply { status: http, headers, body: b"words\r\nof the far side".to_vec() })
         }
         Request::Mail(_) => Reply::Smtp { code: smtp, text: "words of the far side".to_owned() },
-        Request::Document(_) => Reply::CommandRefused { code: 10_107, text: "not primary".to_owned() },
         Request::Exec(_) => exec(ExecStatus::Retry { after_ms: None, cause: None }),
+        Request::Document(_) => Reply::CommandRefused { code: 10_107, text: "not primary".to_owned() },
         Request::Syslog(_) | Request::Line(_) | Request::Screen(_) => failed("broken pipe"),
     }
 }
@@ -194,14 +194,18 @@ pub(crate) fn sight(request: &Request) -> Sighting {
             let text = String::from_utf8_lossy(message).into_owned();
             (between(&text, " delivery=\"", "\""), text)
         }
+        Request::Part(part) => {
+            let text = String::from_utf8_lossy(part).into_owned();
+            (between(&text, "\"_id\":\"", "\""), text)
+        }
         Request::Line(line) => {
             let text = String::from_utf8_lossy(line).into_owned();
             (between(&text, "\"delivery\":{\"id\":\"", "\""), text)
         }
+        Request::Exec(exec) => (Some(exec.id().to_owned()), String::from_utf8_lossy(exec.line()).into_owned()),
         Request::Document(document) => {
             (Some(document.id.clone()), String::from_utf8_lossy(&document.bson).into_owned())
         }
-        Request::Exec(exec) => (Some(exec.id().to_owned()), String::from_utf8_lossy(exec.line()).into_owned()),
         Request::Screen(screen) => (None, screen.plain.clone()),
     };
     Sighting { id, mark: mark(&text), is_copy: false }
@@ -210,6 +214,10 @@ pub(crate) fn sight(request: &Request) -> Sighting {
 /// What tells of which incident a text is: the mark of one that was sent, the first words of the title of one of the
 /// engine's own.
 pub(crate) fn mark(text: &str) -> Option<String> {
+    if let Some((before, _)) = text.split_once(" incidents in one message") {
+        let number = before.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+        return Some(format!("{number} in one message"));
+    }
     if let Some(number) = between(text, "mark-", "-") {
         return Some(format!("mark-{number}-"));
     }

@@ -2,13 +2,15 @@
 //! attempts under way.
 
 use balefire_channels::Reply;
-use balefire_engine::{Answer, Engine, Gather, Input, Job};
+use balefire_engine::{Act, Answer, Effects, Engine, Gather, Input, Job};
+use balefire_model::record::FollowUp;
 use balefire_model::{Incident, Record};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::disk::SimJournal;
+use crate::world::World;
 
 /// An input, and who waits for its answer.
 #[derive(Clone, Debug)]
@@ -63,6 +65,29 @@ pub(crate) struct Round {
     pub ended: Vec<Input>,
     /// How often nobody could be told.
     pub alarms: usize,
+    /// Whether the last step handed on as many deliveries as one step may: more may be due.
+    pub hands_on_more: bool,
+}
+
+impl Round {
+    /// Takes what the engine decided; `reply` waits for its answer.
+    pub(crate) fn take(&mut self, effects: Effects, mut reply: Option<ReplyTo>) {
+        self.hands_on_more = hands_on_more(&effects.records);
+        self.records.extend(effects.records);
+        for act in effects.acts {
+            match act {
+                Act::Answer(answer) => self.answers.extend(reply.take().map(|reply| (reply, answer))),
+                Act::Send(job) => self.jobs.push(job),
+                Act::Gather(gather) => self.gathers.push(gather),
+                Act::Alarm(_) => self.alarms += 1,
+            }
+        }
+    }
+
+    /// Whether nothing came of it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.records.is_empty() && self.gathers.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +107,10 @@ pub(crate) struct Process {
     pub busy_until: u64,
     /// When the next round is planned.
     pub next_round: Option<u64>,
+    /// How many rounds in a row have come to nothing, and ended with the wish to be called again at once.
+    pub in_vain: u32,
+    /// Whether a fallback should have stepped in with the last round, and the engine asked to be called again at once.
+    pub owes: bool,
 }
 
 impl Process {
@@ -99,7 +128,7 @@ impl Process {
 
     /// `settings` are the inputs that bring the configurations into force.
     pub(crate) fn step(&mut self, letter: Letter, round: &mut Round, settings: &[Input]) {
-        let Letter { input, mut reply, config, stop } = letter;
+        let Letter { input, reply, config, stop } = letter;
         if let Some(deadline) = stop {
             self.stopping.get_or_insert(deadline);
         }
@@ -114,38 +143,36 @@ impl Process {
             round.ended.push(input.clone());
         }
         let effects = self.engine.step(round.at, input);
-        round.records.extend(effects.records);
-        for act in effects.acts {
-            match act {
-                balefire_engine::Act::Answer(answer) => {
-                    round.answers.extend(reply.take().map(|reply| (reply, answer)));
-                }
-                balefire_engine::Act::Send(job) => round.jobs.push(job),
-                balefire_engine::Act::Gather(gather) => round.gathers.push(gather),
-                balefire_engine::Act::Alarm(_) => round.alarms += 1,
-            }
-        }
+        round.take(effects, reply);
     }
 }
 
-/// The engine's memory as the journal has it, from a snapshot's position or from the beginning.
-/// `records` are its entries, decoded.
-pub(crate) fn replay(journal: &SimJournal, records: &[Record], snapshot: Option<usize>) -> Result<Engine, String> {
-    let entries = journal.entries();
-    if entries.len() != records.len() {
-        return Err(format!("of {} durable records only {} can be read", entries.len(), records.len()));
-    }
-    let (mut engine, from) = match snapshot {
-        Some(place) => {
-            let restored = Engine::restore(&entries[place].payload);
-            (restored.map_err(|error| format!("the snapshot at {place} cannot be read: {error}"))?, place + 1)
+impl World {
+    /// The engine's memory as the journal has it, read from a snapshot's position or from the beginning.
+    pub(crate) fn replay(&self, snapshot: Option<usize>) -> Result<Engine, String> {
+        let (entries, records) = (self.disk.entries(), &self.records);
+        if entries.len() != records.len() {
+            return Err(format!("of {} durable records only {} can be read", entries.len(), records.len()));
         }
-        None => (Engine::default(), 0),
-    };
-    for (entry, record) in entries.iter().zip(records).skip(from) {
-        engine.apply(entry.at, record);
+        let Some(place) = snapshot else { return Ok(self.replayed.clone()) };
+        let restored = Engine::restore(&entries[place].payload);
+        let mut engine = restored.map_err(|error| format!("the snapshot at {place} cannot be read: {error}"))?;
+        for (entry, record) in entries.iter().zip(records).skip(place + 1) {
+            engine.apply(entry.at, record);
+        }
+        Ok(engine)
     }
-    Ok(engine)
+}
+
+/// How many deliveries one step hands on to fallbacks at most, beside those that were given up in it.
+const HANDED_ON_MAX: usize = 256;
+
+fn hands_on_more(records: &[Record]) -> bool {
+    let handed_on = |record: &&Record| match record {
+        Record::FollowedUp(followed) => matches!(followed.cause, FollowUp::Fallback { .. }),
+        _ => false,
+    };
+    records.iter().filter(handed_on).count() >= HANDED_ON_MAX
 }
 
 /// Where the last snapshot stands.

@@ -3,6 +3,7 @@
 use balefire_model::id::hex;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
+use std::fmt::{Arguments, Write};
 
 /// How many lines are kept.
 const LINES_MAX: usize = 40;
@@ -15,13 +16,14 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// Takes a line, at a virtual time in microseconds since the beginning.
-    pub(crate) fn note(&mut self, at: u64, line: &str) {
-        let line = format!("{:>12.6} {line}", at as f64 / 1e6);
+    pub(crate) fn note(&mut self, at: u64, words: Arguments<'_>) {
+        // The memory of a line that is not kept any more serves the new one: a life has many lines.
+        let oldest = if self.lines.len() == LINES_MAX { self.lines.pop_front() } else { None };
+        let mut line = oldest.unwrap_or_default();
+        line.clear();
+        writeln!(line, "{:>5}.{:06} {words}", at / 1_000_000, at % 1_000_000).expect("a text takes everything");
         self.hash.update(line.as_bytes());
-        self.hash.update(b"\n");
-        if self.lines.len() == LINES_MAX {
-            self.lines.pop_front();
-        }
+        line.pop();
         self.lines.push_back(line);
     }
 

@@ -13,12 +13,13 @@ use crate::plan::{Plan, SECOND, Strike};
 use crate::process::{Letter, Process, ReplyTo};
 use crate::random::Random;
 use crate::trace::Trace;
-use balefire_engine::{DeadLetterFilter, Input};
+use balefire_engine::{DeadLetterFilter, Engine, Input};
 use balefire_model::DeliveryId;
 use balefire_model::Record;
 use balefire_model::record::kind;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Arguments;
 
 /// When every life begins: 2026-11-22T03:00:00Z.
 pub(crate) const BEGINNING: i64 = 1_795_316_400_000_000;
@@ -29,7 +30,7 @@ const REST_BOUND: u64 = 20 * 24 * 3_600 * SECOND;
 pub(crate) struct World {
     pub now: u64,
     /// By how much the clock differs from the time that has passed, in microseconds.
-    offset: i64,
+    pub offset: i64,
     pub random: Random,
     pub trace: Trace,
     pub agenda: Agenda,
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub disk: SimJournal,
     /// What is durable on it.
     pub records: Vec<Record>,
+    /// The engine's memory as all of them give it.
+    pub replayed: Engine,
     pub is_full: bool,
     pub process: Option<Process>,
     pub behaviours: BTreeMap<String, Behaviour>,
@@ -77,6 +80,7 @@ impl World {
             wanted: 0,
             disk: SimJournal::default(),
             records: Vec::new(),
+            replayed: Engine::default(),
             is_full: false,
             process: None,
             behaviours: names.map(|name| (name.clone(), Behaviour::Well)).collect(),
@@ -176,16 +180,17 @@ impl World {
             Event::Tail { life } => self.read_tail(life),
             Event::Act => self.act(),
             Event::Arrival { delivery, sighting } => {
-                self.note(&format!("arrival {delivery} {sighting:?}"));
+                self.note(format_args!("arrival {delivery} {sighting:?}"));
                 self.ledger.received(delivery, &sighting);
             }
             Event::Answered { life, flight, reply } => self.replied(life, flight, reply),
             Event::Timeout { life, flight } => self.timed_out(life, flight),
+            Event::Counted { life, gather } => self.counted(life, gather),
             Event::Mood { channel } => self.change_mood(channel),
             Event::Reload { config } => self.reload(config),
             Event::Space { full } => {
                 self.is_full = full && !self.settled;
-                self.note(if full { "the disk fills up" } else { "the disk has room" });
+                self.note(format_args!("the disk {}", if full { "fills up" } else { "has room" }));
             }
             Event::ClockJump { by } => self.jump(by),
             Event::Stop => {
@@ -216,7 +221,7 @@ impl World {
     }
 
     fn settle(&mut self) {
-        self.note("no more faults");
+        self.note(format_args!("no more faults"));
         self.settled = true;
         self.is_full = false;
         let names: Vec<String> = self.behaviours.keys().cloned().collect();
@@ -237,18 +242,17 @@ impl World {
     }
 
     /// The engine asks in time to be asked again: nothing is due for longer than the driver may take.
-    pub(crate) fn check_punctual(&mut self, life: u64) {
+    pub(crate) fn check_punctual(&mut self, process: &Process) {
         let late = self.wall() - SignedDuration::from_secs(5);
-        if self.looked == Some((life, self.offset))
-            && let Some(fault) = self.ledger.overdue(late)
-        {
-            self.ledger.faults.push(format!("for five seconds, {fault}"));
+        if self.looked != Some((process.life, self.offset)) {
+            return;
         }
-    }
-
-    /// A round of a life has ended.
-    pub(crate) fn has_looked(&mut self, life: u64) {
-        self.looked = Some((life, self.offset));
+        let mut fault = self.ledger.overdue(late);
+        // Before a stop nothing is gathered any more.
+        if process.stopping.is_none() {
+            fault = fault.or_else(|| self.ledger.overdue_summary(self.now, late));
+        }
+        self.ledger.faults.extend(fault.map(|fault| format!("for five seconds, {fault}")));
     }
 
     pub(crate) fn wall(&self) -> Timestamp {
@@ -256,15 +260,18 @@ impl World {
         Timestamp::from_microsecond(micros).expect("a time in this century")
     }
 
-    pub(crate) fn note(&mut self, line: &str) {
-        self.trace.note(self.now, line);
+    pub(crate) fn note(&mut self, words: Arguments<'_>) {
+        self.trace.note(self.now, words);
     }
 
     pub(crate) fn read_journal(&mut self) {
-        // Decoded once: what is durable never changes, and is read again and again.
+        // Decoded and applied once: what is durable never changes, and is needed again and again.
         for entry in &self.disk.entries()[self.records.len()..] {
             match Record::decode(entry) {
-                Ok(record) => self.records.push(record),
+                Ok(record) => {
+                    self.replayed.apply(entry.at, &record);
+                    self.records.push(record);
+                }
                 Err(error) => return self.ledger.faults.push(format!("a durable record cannot be read: {error}")),
             }
         }
@@ -291,7 +298,7 @@ impl World {
     fn change_mood(&mut self, channel: String) {
         let ill = self.random.chance(self.plan.illness) && !self.settled;
         let behaviour = if ill { self.random.pick(&ILL) } else { Behaviour::Well };
-        self.note(&format!("{channel} is {behaviour:?}"));
+        self.note(format_args!("{channel} is {behaviour:?}"));
         self.behaviours.insert(channel, behaviour);
     }
 
@@ -302,7 +309,7 @@ impl World {
     }
 
     fn jump(&mut self, by: i64) {
-        self.note(&format!("the clock jumps by {by} µs"));
+        self.note(format_args!("the clock jumps by {by} µs"));
         self.offset += by;
         self.moment.back += by.min(0).unsigned_abs();
         // The driver looks at the clock at least once a second.
@@ -312,29 +319,27 @@ impl World {
 
     /// What must hold at rest.
     fn close(&mut self) {
-        let mut fresh = Ledger::new(self.configs.iter().map(|config| config.settings.clone()), false);
-        fresh.follow(self.disk.entries(), &self.records, Moment::default());
+        self.read_journal();
+        let ledger = &mut self.ledger;
         for request in &self.requests {
             for id in request.told.iter().flatten() {
-                fresh.demand(self.ledger.incidents.contains_key(id), || {
-                    format!("{id} was acknowledged and is not in the journal")
-                });
+                let is_there = ledger.incidents.contains_key(id);
+                ledger.demand(is_there, || format!("{id} was acknowledged and is not in the journal"));
             }
             for draft in &request.drafts {
-                let count = fresh.marks.get(&draft.mark).copied().unwrap_or(0);
+                let count = ledger.marks.get(&draft.mark).copied().unwrap_or(0);
                 let most = if request.key.is_some() { 1 } else { request.attempts };
                 let least = u32::from(request.told.is_some());
                 let right = (least..=most).contains(&count);
-                fresh.demand(right, || {
+                ledger.demand(right, || {
                     format!("{} is {count} times in the journal, allowed {least} to {most}", draft.mark)
                 });
             }
         }
         for draft in &self.file.lines {
-            let count = fresh.marks.get(&draft.mark).copied().unwrap_or(0);
-            fresh.demand(count == 1, || format!("the line {} is {count} times in the journal", draft.mark));
+            let count = ledger.marks.get(&draft.mark).copied().unwrap_or(0);
+            ledger.demand(count == 1, || format!("the line {} is {count} times in the journal", draft.mark));
         }
-        self.ledger.faults.append(&mut fresh.faults);
         if let Some(process) = self.process.take() {
             let configured: BTreeSet<String> = self.configs[process.config].channels.keys().cloned().collect();
             self.ledger.close(&configured);
@@ -365,9 +370,22 @@ impl World {
         }
         let (trace_hash, lines) = self.trace.finish();
         let incidents = self.ledger.incidents.len() as u64;
+        let (summaries, summarised) = self.ledger.summaries.counts();
         let records = entries.len() as u64;
         (
-            Report { trace_hash, kinds, incidents, deliveries, attempts, receipts, snapshots, records, ..self.report },
+            Report {
+                trace_hash,
+                kinds,
+                incidents,
+                deliveries,
+                attempts,
+                receipts,
+                summaries,
+                summarised,
+                snapshots,
+                records,
+                ..self.report
+            },
             lines,
         )
     }

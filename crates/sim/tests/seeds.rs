@@ -45,6 +45,8 @@ fn a_thousand_lives_keep_every_promise() {
     assert!(total(|life| life.reloads) > LIVES / 4);
     assert!(total(|life| life.snapshots) > LIVES / 4);
     assert!(total(|life| life.moved) > LIVES / 10);
+    assert!(total(|life| life.summaries) > LIVES / 10);
+    assert!(total(|life| life.summarised) > 2 * total(|life| life.summaries), "a summary stands for many");
     for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged"] {
         assert!(kind(record) > LIVES / 10, "{record}");
     }
