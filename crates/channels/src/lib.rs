@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod body;
+mod bulk;
 mod console;
 mod destination;
 mod dialect;
+mod elasticsearch;
 mod email;
 mod exec;
 mod file;
@@ -32,6 +34,7 @@ mod template;
 mod webhook;
 mod wire;
 
+pub use bulk::{Bulk, BulkBounds, BulkStep, Exchange};
 pub use destination::is_metadata_address;
 pub use exec::protocol::{EXEC_LINE_BYTES_MAX, EXEC_VERSION, ExecLine, ExecLineError, exec_done, read_exec_line};
 pub use mongodb::is_about_content;
@@ -47,8 +50,7 @@ pub static KINDS: &[Kind] = &[
     slack::KIND,
     slack_webhook::KIND,
     mongodb::KIND,
-    exec::KIND,
-];
+    exec::KIND, elasticsearch::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]
@@ -109,6 +111,11 @@ pub trait Channel: Debug + Send + Sync {
     /// What to do next for a delivery, given the replies to what was sent so far (one per [`Step::Send`], in order).
     /// A function of its arguments: the same ones give the same bytes.
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step;
+
+    /// How its deliveries travel together, for a kind over [`Transport::Bulk`].
+    fn bulk(&self) -> Option<&dyn Bulk> {
+        None
+    }
 }
 
 /// What a channel's kind can do, and how much of it at a time.
@@ -143,6 +150,8 @@ pub enum Transport {
     Console,
     /// HTTP/1.1 requests.
     Http(HttpTransport),
+    /// HTTP/1.1 requests with many deliveries in each.
+    Bulk(HttpTransport),
     /// An SMTP session.
     Smtp(SmtpTransport),
     /// Syslog frames.

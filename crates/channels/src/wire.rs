@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Request {
     /// An HTTP request.
     Http(HttpRequest),
+    /// A delivery's part of a request that carries many.
+    Part(Vec<u8>),
     /// A mail.
     Mail(Mail),
     /// One syslog message without framing; the transport frames it (RFC 6587 octet counting on TCP and TLS).

@@ -51,6 +51,7 @@ const PART_IN_TEXT_BYTES_MIN: usize = 32;
 pub(crate) fn request(request: &Request) -> Value {
     match request {
         Request::Http(request) => http(request),
+        Request::Part(part) => json!({ "kind": "part", "lines": body(&String::from_utf8_lossy(part), "") }),
         Request::Mail(mail) => mailed(mail),
         Request::Syslog(message) => json!({ "kind": "syslog", "message": shown(&String::from_utf8_lossy(message)) }),
         Request::Line(line) => json!({ "kind": "line", "line": body(&String::from_utf8_lossy(line), "") }),

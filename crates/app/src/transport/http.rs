@@ -34,6 +34,7 @@ const REPLY_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The HTTP client of one channel.
 pub(super) struct Http {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    reply_bytes_max: usize,
 }
 
 impl Http {
@@ -54,7 +55,12 @@ impl Http {
             .http1_max_headers(REPLY_HEADERS_MAX)
             .http1_max_buf_size(REPLY_HEAD_BYTES_MAX)
             .build(connector);
-        Ok(Http { client })
+        Ok(Http { client, reply_bytes_max: HTTP_REPLY_BYTES_MAX })
+    }
+
+    /// Reads as much of an answer's body as this, if that is more than usual.
+    pub(super) fn reading(self, reply_bytes_max: usize) -> Http {
+        Http { reply_bytes_max: reply_bytes_max.max(HTTP_REPLY_BYTES_MAX), ..self }
     }
 
     /// Sends a request and reads the answer. The caller limits the time. Cancel-safe: a connection with an unfinished
@@ -65,7 +71,7 @@ impl Http {
             Err(detail) => return Reply::Failed { cause: Cause::Schema, detail },
         };
         match self.client.request(request).await {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response, self.reply_bytes_max).await,
             Err(error) => failure(&error),
         }
     }
@@ -93,7 +99,7 @@ fn build(request: HttpRequest) -> Result<Request<Full<Bytes>>, String> {
 }
 
 /// The answer with the beginning of its body. A body beyond the limit is not read: its connection is closed.
-async fn read(response: Response<Incoming>) -> Reply {
+async fn read(response: Response<Incoming>, reply_bytes_max: usize) -> Reply {
     let (head, mut incoming) = response.into_parts();
     let status = head.status.as_u16();
     let mut body = Vec::new();
@@ -107,9 +113,9 @@ async fn read(response: Response<Incoming>) -> Reply {
         };
         // Trailers are of no use to anybody here.
         let Ok(data) = frame.into_data() else { continue };
-        let room = HTTP_REPLY_BYTES_MAX - body.len();
+        let room = reply_bytes_max - body.len();
         body.extend_from_slice(&data[..data.len().min(room)]);
-        if body.len() == HTTP_REPLY_BYTES_MAX {
+        if body.len() == reply_bytes_max {
             break;
         }
     }

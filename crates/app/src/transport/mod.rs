@@ -7,6 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod bulk;
 mod console;
 mod exec;
 mod file;
@@ -124,6 +125,12 @@ pub(crate) fn open(
     let tls = |error| OpenError::Tls { channel: name.to_owned(), source: Box::new(error) };
     let line = match channel.transport() {
         Transport::Http(settings) => worker::Line::Http(http::Http::open(&settings, limits.in_flight).map_err(tls)?),
+        Transport::Bulk(settings) => {
+            let bounds = channel.bulk().map(balefire_channels::Bulk::bounds);
+            let (requests, bytes) = bounds.map_or((1, 0), |bounds| (bounds.exchanges_max, bounds.reply_bytes_max));
+            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+            worker::Line::Bulk(http::Http::open(&settings, requests).map_err(tls)?.reading(bytes))
+        }
         Transport::Smtp(settings) => worker::Line::Smtp(smtp::Smtp::open(settings, limits.in_flight).map_err(tls)?),
         Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),

@@ -1,6 +1,7 @@
 //! A channel's worker: takes jobs, lets the channel say what to send, has its transport send it, and reports one outcome
 //! per job. Knows the order of things and the time limit of an attempt; neither the bytes nor what follows an outcome.
 
+use super::bulk::Rounds;
 use super::console::Console;
 use super::exec::Exec;
 use super::file::File;
@@ -33,6 +34,8 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(super) enum Line {
     /// Many at once.
     Http(Http),
+    /// Many at once, and many in each request.
+    Bulk(Http),
     /// Many at once.
     Smtp(Smtp),
     /// Many at once.
@@ -64,8 +67,8 @@ impl Worker {
     /// Works until `jobs` is closed and everything taken is reported, until `cancel` becomes true, or until nobody
     /// listens to the reports any more. Cancelled work is not reported: what became of it is unknown.
     ///
-    /// HTTP and mail have at most the channel's `in_flight` attempts under way; the other transports keep the order of
-    /// the jobs. `now` is asked once per attempt. A report that finds its queue full waits, and so does the work behind it.
+    /// HTTP and mail have at most the channel's `in_flight` attempts under way, bulk requests as many as their kind says;
+    /// the other transports keep the order of the jobs. `now` is asked once per attempt. A report that finds its queue full waits, and so does the work behind it.
     pub(crate) async fn run<R>(
         self,
         mut jobs: mpsc::Receiver<Job>,
@@ -77,7 +80,7 @@ impl Worker {
     {
         let limits = self.channel.limits();
         let script = Script { name: self.name, channel: self.channel, limit: self.limit, now };
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut rounds) = (JoinSet::new(), JoinSet::new());
         let program = match &self.line {
             Line::Exec(exec) => Some(exec.clone()),
             _ => None,
@@ -88,6 +91,7 @@ impl Worker {
                     let crew = Crew { script, line: Crowd::Http(http), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
                 }
+                Line::Bulk(http) => Rounds { script, http, report }.run(&mut jobs, &mut rounds).await,
                 Line::Smtp(smtp) => {
                     let crew = Crew { script, line: Crowd::Smtp(smtp), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
@@ -108,6 +112,7 @@ impl Worker {
         }
         // Aborted tasks are awaited, so that nothing of this channel is under way when we return.
         tasks.shutdown().await;
+        rounds.shutdown().await;
         if let Some(program) = program {
             program.close().await;
         }
@@ -122,16 +127,16 @@ async fn cancelled(cancel: &mut watch::Receiver<bool>) {
 }
 
 /// What every attempt of a channel has in common.
-struct Script {
-    name: String,
-    channel: Arc<dyn Channel>,
-    limit: Duration,
-    now: fn() -> Timestamp,
+pub(super) struct Script {
+    pub(super) name: String,
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) limit: Duration,
+    pub(super) now: fn() -> Timestamp,
 }
 
 impl Script {
     /// Asks the channel what to do next. Its panic ends the attempt, not the worker.
-    fn step(&self, leg: &Leg) -> Step {
+    pub(super) fn step(&self, leg: &Leg) -> Step {
         let Leg { job, incident, at, replies, .. } = leg;
         if replies.len() >= STEPS_MAX {
             return rejected(Cause::Schema, format!("the channel's kind asked for more than {STEPS_MAX} requests"));
@@ -168,7 +173,7 @@ fn rejected(cause: Cause, detail: String) -> Step {
     Step::Done(Outcome::Rejected { cause, detail })
 }
 
-fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     harmless(words.unwrap_or("without a message"))
 }
@@ -333,17 +338,17 @@ fn merge(places: Vec<bool>, replies: Vec<Reply>, transport: &str) -> Vec<Reply> 
 }
 
 /// One job on its way.
-struct Leg {
-    job: Job,
+pub(super) struct Leg {
+    pub(super) job: Job,
     incident: Arc<Incident>,
     at: Timestamp,
-    replies: Vec<Reply>,
+    pub(super) replies: Vec<Reply>,
     outcome: Option<Outcome>,
 }
 
 impl Leg {
     /// Reads the job's incident; where that cannot be had, the attempt is over.
-    fn begin(job: Job, at: Timestamp) -> Result<Leg, Finished> {
+    pub(super) fn begin(job: Job, at: Timestamp) -> Result<Leg, Finished> {
         match job.subject.read() {
             Ok(incident) => Ok(Leg { job, incident, at, replies: Vec::new(), outcome: None }),
             Err(detail) => {
@@ -354,7 +359,7 @@ impl Leg {
         }
     }
 
-    fn end(self, outcome: Outcome) -> Finished {
+    pub(super) fn end(self, outcome: Outcome) -> Finished {
         Finished { delivery: self.job.delivery, attempt: self.job.attempt, outcome }
     }
 }
@@ -418,4 +423,4 @@ async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
 
 #[cfg(test)]
 #[path = "worker_tests.rs"]
-mod tests;
+pub(super) mod tests;

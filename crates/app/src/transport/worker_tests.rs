@@ -38,7 +38,8 @@ impl Channel for Scripted {
     }
 }
 
-fn job(title: &str, number: u32) -> Job {
+/// A job about an incident of this title; its attempt is its number.
+pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
     let id = "01935f1c-7c00-7000-8000-000000000001";
     let incident = format!(
         r#"{{"id":"{id}","title":"{title}","severity":"high","detected_by":"t","fingerprint":"f","source":"s","received_at":"2026-11-22T03:00:00Z"}}"#

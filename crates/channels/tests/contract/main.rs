@@ -147,6 +147,10 @@ fn only_the_right_kind_of_success_is_a_delivery() {
                     reply.status == 200 && reply.body.starts_with(b"{\"ok\":true")
                 }
                 (Transport::Http(_), Reply::Http(reply)) => (200..300).contains(&reply.status),
+                // What is there under our id is what we sent before.
+                (Transport::Bulk(_), Reply::Http(reply)) => {
+                    (200..300).contains(&reply.status) || reply.status == 409 && name.starts_with("elasticsearch")
+                }
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
                 (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
                 (Transport::Exec(_), Reply::Exec(reply)) => reply.status == ExecStatus::Ok,
@@ -281,6 +285,14 @@ fn settings_that_cannot_work_are_told() {
     check("slack", &[("template", "{{ incident.titel }}")], "undefined value");
     check("slack_webhook", &[("url", "hooks.slack.com/services/T0")], "not an http:// or https:// URL");
     check("syslog", &[("to", "log:514")], "udp://host:514");
+    check("elasticsearch", &[("urls", "http://169.254.169.254/")], "cloud metadata");
+    check("elasticsearch", &[("urls", "http://h/?a=b")], "has a query");
+    check("elasticsearch", &[("index", "Upper")], "is no name of an index");
+    check("elasticsearch", &[("index", "a"), ("data_stream", "b")], "stands beside `index`");
+    check("elasticsearch", &[("username", "u")], "without `password`");
+    check("elasticsearch", &[("username", "u"), ("password", "p"), ("api_key", "k")], "stands beside `username`");
+    check("elasticsearch", &[("batch_bytes", "1KiB")], "out of range");
+    check("elasticsearch", &[("requests", "0")], "1");
     check("syslog", &[("ca_file", "x")], "tls://");
     check("syslog", &[("dialect", "json"), ("message_bytes_max", "1KiB")], "out of range");
     let email = Kind::find("email").expect("a kind");

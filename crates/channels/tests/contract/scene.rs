@@ -74,6 +74,8 @@ pub(crate) fn channels() -> Vec<(String, Box<dyn Channel>)> {
         ("slack", &[("template", "{{ incident.title }} {{ incident.labels }} {{ [incident.detected_by] }}")]),
         ("slack", &[("template", FAULTY)]),
         ("slack_webhook", &[("template", FAULTY)]),
+        ("elasticsearch", &[("body", "record"), ("document_bytes_max", "16KiB")]),
+        ("elasticsearch", &[("data_stream", "logs-balefire-soc"), ("api_key", "c2VjcmV0LWtleQ==")]),
         ("console", &[("template", TEMPLATE)]),
         ("console", &[("template", FAULTY)]),
         ("syslog", &[("template", TEMPLATE), ("message_bytes_max", "1KiB")]),
@@ -170,6 +172,7 @@ pub(crate) fn hostile() -> Vec<String> {
 pub(crate) fn bytes(request: &Request) -> usize {
     match request {
         Request::Http(http) => http.body.len(),
+        Request::Part(part) => part.len(),
         Request::Mail(mail) => mail.message.len(),
         Request::Syslog(message) => message.len(),
         Request::Line(line) => line.len(),
@@ -201,6 +204,13 @@ pub(crate) fn check_harmless(name: &str, request: &Request) {
             if name.starts_with("slack") {
                 let text = String::from_utf8_lossy(&http.body);
                 assert!(!text.contains(['<', '>']) && seen(&text), "{name}: a mention or a link: {text:.300}");
+            }
+        }
+        Request::Part(part) => {
+            let lines: Vec<&str> = std::str::from_utf8(part).expect("UTF-8").lines().collect();
+            assert!(matches!(lines.len(), 1 | 2), "{name}: a part is a line of JSON, or two");
+            for line in lines {
+                serde_json::from_str::<serde_json::Value>(line).expect("JSON");
             }
         }
         Request::Mail(mail) => check_mail(name, mail),

@@ -1,0 +1,247 @@
+//! Many jobs in one request: takes what waits, within the kind's bounds, and never waits for more; has the kind make
+//! requests of it and a reply for each job, and gives each job its own outcome. Knows neither the bytes nor what they
+//! mean.
+
+use super::http::Http;
+use super::worker::{Leg, Script, panic_words};
+use super::{Finished, Job, mismatched, no_answer};
+use balefire_channels::{Bulk, BulkBounds, BulkStep, Exchange, HttpRequest, Reply, Request, Step};
+use balefire_model::{Cause, DeliveryId, Outcome};
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::{Id, JoinError, JoinSet};
+
+/// How many requests an exchange may make beside two for each of its parts; a kind that asks for more is at fault. Enough
+/// to ask for an acknowledgement once a second for half an hour.
+const REQUESTS_SPARE: usize = 2000;
+
+/// The jobs of one channel and their transport.
+pub(super) struct Rounds<R> {
+    pub(super) script: Script,
+    pub(super) http: Http,
+    pub(super) report: mpsc::Sender<R>,
+}
+
+/// What all rounds share.
+struct Shared {
+    script: Script,
+    http: Http,
+    /// Set once the far side is ready.
+    ready: OnceCell<()>,
+    /// The node that answered last.
+    node: AtomicUsize,
+}
+
+/// What became of a round's jobs.
+pub(super) struct Round {
+    ended: Vec<Finished>,
+    /// Those for which there was no room.
+    left: Vec<Job>,
+}
+
+impl<R: From<Finished> + Send + 'static> Rounds<R> {
+    /// Works until the jobs' channel is closed and everything taken is reported, or until nobody listens any more.
+    pub(super) async fn run(self, jobs: &mut mpsc::Receiver<Job>, tasks: &mut JoinSet<Round>) {
+        let Rounds { script, http, report } = self;
+        let Some(bounds) = script.channel.bulk().map(Bulk::bounds) else {
+            return refuse_all(jobs, &report).await;
+        };
+        let shared = Arc::new(Shared { script, http, ready: OnceCell::new(), node: AtomicUsize::new(0) });
+        // Whose tasks are whose, for the reports of one that panicked.
+        let mut under_way: HashMap<Id, Vec<(DeliveryId, u32)>> = HashMap::new();
+        let mut waiting: VecDeque<Job> = VecDeque::new();
+        let mut taken = Vec::new();
+        let mut open = true;
+        while open || !waiting.is_empty() || !tasks.is_empty() {
+            let has_room = tasks.len() < bounds.exchanges_max;
+            if has_room && !waiting.is_empty() {
+                taken.extend(waiting.drain(..waiting.len().min(bounds.parts_max)));
+            } else {
+                tokio::select! {
+                    Some(ended) = tasks.join_next_with_id() => {
+                        let round = shared.gather(ended, &mut under_way);
+                        for job in round.left.into_iter().rev() {
+                            waiting.push_front(job);
+                        }
+                        for finished in round.ended {
+                            if report.send(finished.into()).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                    count = jobs.recv_many(&mut taken, bounds.parts_max), if open && has_room => open = count > 0,
+                }
+            }
+            if !taken.is_empty() {
+                let who = taken.iter().map(|job| (job.delivery, job.attempt)).collect();
+                let task = tasks.spawn(Arc::clone(&shared).round(std::mem::take(&mut taken), bounds));
+                under_way.insert(task.id(), who);
+            }
+        }
+    }
+}
+
+/// A kind that asks for this transport without saying how its deliveries travel together: a fault of its own.
+async fn refuse_all<R: From<Finished>>(jobs: &mut mpsc::Receiver<Job>, report: &mpsc::Sender<R>) {
+    while let Some(Job { delivery, attempt, .. }) = jobs.recv().await {
+        let detail = "a fault in the channel's kind: it cannot send many at once".to_owned();
+        let outcome = Outcome::Rejected { cause: Cause::Schema, detail };
+        if report.send(Finished { delivery, attempt, outcome }.into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    /// A round that is over; what one that panicked had is over, too.
+    fn gather(
+        &self,
+        ended: Result<(Id, Round), JoinError>,
+        under_way: &mut HashMap<Id, Vec<(DeliveryId, u32)>>,
+    ) -> Round {
+        let error = match ended {
+            Ok((id, round)) => {
+                under_way.remove(&id);
+                return round;
+            }
+            Err(error) => error,
+        };
+        let who = under_way.remove(&error.id()).unwrap_or_default();
+        if !error.is_panic() {
+            return Round { ended: Vec::new(), left: Vec::new() };
+        }
+        let words = panic_words(&*error.into_panic());
+        tracing::error!(channel = %self.script.name, jobs = who.len(), panic = %words, "a transport panicked");
+        let outcome = Outcome::Rejected {
+            cause: Cause::Network,
+            detail: format!("a fault in the transport: it panicked: {words}"),
+        };
+        let finished = |(delivery, attempt)| Finished { delivery, attempt, outcome: outcome.clone() };
+        Round { ended: who.into_iter().map(finished).collect(), left: Vec::new() }
+    }
+
+    /// One exchange for as many of the jobs as it has room for.
+    async fn round(self: Arc<Self>, jobs: Vec<Job>, bounds: BulkBounds) -> Round {
+        let mut round = Round { ended: Vec::with_capacity(jobs.len()), left: Vec::new() };
+        let Some(bulk) = self.script.channel.bulk() else {
+            round.left = jobs;
+            return round;
+        };
+        let readiness = self.ready.get_or_try_init(|| self.prepare(bulk)).await.err();
+        let (legs, parts) = self.render(jobs, bounds.bytes_max, &mut round);
+        let replies = match readiness {
+            Some(reply) => vec![reply; legs.len()],
+            None if legs.is_empty() => Vec::new(),
+            None => self.exchange(bulk, parts).await,
+        };
+        let mut replies = replies.into_iter();
+        for mut leg in legs {
+            leg.replies.push(replies.next().unwrap_or_else(|| mismatched("a request for many")));
+            let outcome = match self.script.step(&leg) {
+                Step::Done(outcome) => outcome,
+                Step::Send(_) => refused("it wants a second request for one part"),
+            };
+            round.ended.push(leg.end(outcome));
+        }
+        round
+    }
+
+    /// The jobs' parts as far as there is room; jobs that are over before they are sent are among the round's ended.
+    fn render(&self, jobs: Vec<Job>, bytes_max: usize, round: &mut Round) -> (Vec<Leg>, Vec<Vec<u8>>) {
+        let (mut legs, mut parts, mut bytes) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()), 0);
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            let leg = match Leg::begin(job, (self.script.now)()) {
+                Ok(leg) => leg,
+                Err(unreadable) => {
+                    round.ended.push(unreadable);
+                    continue;
+                }
+            };
+            match self.script.step(&leg) {
+                Step::Send(Request::Part(part)) if bytes > 0 && bytes + part.len() > bytes_max => {
+                    round.left.push(leg.job);
+                    break;
+                }
+                Step::Send(Request::Part(part)) => {
+                    bytes += part.len();
+                    parts.push(part);
+                    legs.push(leg);
+                }
+                Step::Send(_) => round.ended.push(leg.end(refused("it sends something else than a part"))),
+                Step::Done(outcome) => round.ended.push(leg.end(outcome)),
+            }
+        }
+        round.left.extend(jobs);
+        (legs, parts)
+    }
+
+    /// What must be done once; the error is the reply that stands for every part.
+    async fn prepare(&self, bulk: &dyn Bulk) -> Result<(), Reply> {
+        let Some(preparation) = bulk.prepare(self.node.load(Ordering::Relaxed)) else { return Ok(()) };
+        match self.travel(preparation, REQUESTS_SPARE).await.into_iter().next() {
+            None => Ok(()),
+            Some(reply) => Err(reply),
+        }
+    }
+
+    async fn exchange(&self, bulk: &dyn Bulk, parts: Vec<Vec<u8>>) -> Vec<Reply> {
+        let (count, node) = (parts.len(), self.node.load(Ordering::Relaxed));
+        let begun = catch_unwind(AssertUnwindSafe(|| bulk.exchange(parts, node)));
+        let replies = match begun {
+            Ok(exchange) => self.travel(exchange, REQUESTS_SPARE + 2 * count).await,
+            Err(panic) => vec![self.panicked(&*panic)],
+        };
+        // One reply for all is what a fault leaves behind.
+        if replies.len() == 1 { vec![replies[0].clone(); count] } else { replies }
+    }
+
+    /// Makes an exchange's requests one after the other.
+    async fn travel(&self, mut exchange: Box<dyn Exchange + '_>, requests_max: usize) -> Vec<Reply> {
+        let mut reply = None;
+        for _ in 0..=requests_max {
+            let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(reply.take())));
+            match stepped {
+                Ok(BulkStep::Send { request, after }) => {
+                    tokio::time::sleep(after).await;
+                    reply = Some(self.send(request).await);
+                }
+                Ok(BulkStep::Done { replies, node }) => {
+                    self.node.store(node, Ordering::Relaxed);
+                    return replies;
+                }
+                Err(panic) => return vec![self.panicked(&*panic)],
+            }
+        }
+        vec![fault(format!("it asked for more than {requests_max} requests"))]
+    }
+
+    async fn send(&self, request: HttpRequest) -> Reply {
+        match tokio::time::timeout(self.script.limit, self.http.exec(request)).await {
+            Ok(reply) => reply,
+            Err(_) => no_answer(format!("no answer within {:?}", self.script.limit)),
+        }
+    }
+
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Reply {
+        let words = panic_words(panic);
+        tracing::error!(channel = %self.script.name, panic = %words, "a channel's kind panicked");
+        fault(format!("it panicked: {words}"))
+    }
+}
+
+/// Our own fault, which another try after an update may not meet: nothing is given up for it.
+fn fault(what: String) -> Reply {
+    Reply::Failed { cause: Cause::Network, detail: format!("a fault in the channel's kind: {what}") }
+}
+
+fn refused(what: &str) -> Outcome {
+    Outcome::Rejected { cause: Cause::Schema, detail: format!("a fault in the channel's kind: {what}") }
+}
+
+#[cfg(test)]
+#[path = "bulk_tests.rs"]
+mod tests;
