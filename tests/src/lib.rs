@@ -15,6 +15,7 @@ pub mod rsyslog;
 pub mod server;
 pub mod sink;
 pub mod slack;
+pub mod splunk;
 pub mod storm;
 pub mod stubborn;
 pub mod terminal;

@@ -29,6 +29,7 @@ mod shown;
 mod signature;
 mod slack;
 mod slack_webhook;
+mod splunk_hec;
 mod syslog;
 mod template;
 mod webhook;
@@ -50,7 +51,7 @@ pub static KINDS: &[Kind] = &[
     slack::KIND,
     slack_webhook::KIND,
     mongodb::KIND,
-    exec::KIND, elasticsearch::KIND];
+    exec::KIND, elasticsearch::KIND, splunk_hec::KIND];
 
 /// A channel kind.
 #[derive(Clone, Copy)]

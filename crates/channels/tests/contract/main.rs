@@ -293,6 +293,9 @@ fn settings_that_cannot_work_are_told() {
     check("elasticsearch", &[("username", "u"), ("password", "p"), ("api_key", "k")], "stands beside `username`");
     check("elasticsearch", &[("batch_bytes", "1KiB")], "out of range");
     check("elasticsearch", &[("requests", "0")], "1");
+    check("splunk_hec", &[("token", "a b")], "characters");
+    check("splunk_hec", &[("ack_timeout", "1m")], "only with `acknowledge: true`");
+    check("splunk_hec", &[("request_channel", "x")], "is no UUID");
     check("syslog", &[("ca_file", "x")], "tls://");
     check("syslog", &[("dialect", "json"), ("message_bytes_max", "1KiB")], "out of range");
     let email = Kind::find("email").expect("a kind");

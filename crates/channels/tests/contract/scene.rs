@@ -74,6 +74,8 @@ pub(crate) fn channels() -> Vec<(String, Box<dyn Channel>)> {
         ("slack", &[("template", "{{ incident.title }} {{ incident.labels }} {{ [incident.detected_by] }}")]),
         ("slack", &[("template", FAULTY)]),
         ("slack_webhook", &[("template", FAULTY)]),
+        ("splunk_hec", &[("form", "array"), ("index", "main")]),
+        ("splunk_hec", &[("body", "record"), ("acknowledge", "true"), ("event_bytes_max", "16KiB")]),
         ("elasticsearch", &[("body", "record"), ("document_bytes_max", "16KiB")]),
         ("elasticsearch", &[("data_stream", "logs-balefire-soc"), ("api_key", "c2VjcmV0LWtleQ==")]),
         ("console", &[("template", TEMPLATE)]),
