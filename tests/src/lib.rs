@@ -11,6 +11,7 @@ pub mod injection;
 pub mod opensearch;
 pub mod postfix;
 pub mod relay;
+pub mod python;
 pub mod rsyslog;
 pub mod server;
 pub mod sink;
