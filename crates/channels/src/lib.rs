@@ -51,7 +51,10 @@ pub static KINDS: &[Kind] = &[
     slack::KIND,
     slack_webhook::KIND,
     mongodb::KIND,
-    exec::KIND, elasticsearch::KIND, splunk_hec::KIND];
+    exec::KIND,
+    elasticsearch::KIND,
+    splunk_hec::KIND,
+];
 
 /// A channel kind.
 #[derive(Clone, Copy)]
@@ -159,10 +162,10 @@ pub enum Transport {
     Syslog(SyslogTransport),
     /// Lines at the end of a file.
     File(FileTransport),
-    /// Lines to a program and back.
-    Exec(ExecTransport),
     /// Documents for a MongoDB collection.
     Mongo(MongoTransport),
+    /// Lines to a program and back.
+    Exec(ExecTransport),
 }
 
 /// How to make HTTP requests.
@@ -244,27 +247,6 @@ pub struct FileTransport {
     pub keep: u32,
 }
 
-/// How to insert into a collection.
-#[derive(Clone, Debug)]
-pub struct MongoTransport {
-    /// The connection string, with the credentials if there are any.
-    pub uri: balefire_model::text::Secret,
-    /// Its hosts, for people.
-    pub hosts: String,
-    /// The database.
-    pub database: String,
-    /// The collection in it.
-    pub collection: String,
-    /// Whether connections are TLS, where the connection string does not say so.
-    pub tls: bool,
-    /// Own certificate authorities, PEM; Mozilla's, as of the build, where there is none.
-    pub ca_file: Option<PathBuf>,
-    /// How long to wait for a connection, and for a server that takes writes.
-    pub connect_timeout: Duration,
-    /// How long the server may wait for the majority.
-    pub majority_timeout: Duration,
-}
-
 /// A program that is kept running, and how long it may take for what.
 #[derive(Clone, Debug)]
 pub struct ExecTransport {
@@ -286,4 +268,25 @@ pub struct ExecTransport {
     pub stop_timeout: Duration,
     /// How many messages may wait for their answers at once.
     pub in_flight: u32,
+}
+
+/// How to insert into a collection.
+#[derive(Clone, Debug)]
+pub struct MongoTransport {
+    /// The connection string, with the credentials if there are any.
+    pub uri: balefire_model::text::Secret,
+    /// Its hosts, for people.
+    pub hosts: String,
+    /// The database.
+    pub database: String,
+    /// The collection in it.
+    pub collection: String,
+    /// Whether connections are TLS, where the connection string does not say so.
+    pub tls: bool,
+    /// Own certificate authorities, PEM; Mozilla's, as of the build, where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for a connection, and for a server that takes writes.
+    pub connect_timeout: Duration,
+    /// How long the server may wait for the majority.
+    pub majority_timeout: Duration,
 }

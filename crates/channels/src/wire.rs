@@ -19,10 +19,10 @@ pub enum Request {
     Line(Vec<u8>),
     /// Something for a person at a terminal.
     Screen(Screen),
-    /// A message for a program.
-    Exec(ExecRequest),
     /// A document for a collection.
     Document(Document),
+    /// A message for a program.
+    Exec(ExecRequest),
 }
 
 /// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is. Its debug form keeps the values of

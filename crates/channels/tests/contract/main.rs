@@ -95,6 +95,10 @@ fn replies() -> Vec<Reply> {
         replies.push(Reply::Http(HttpReply { status: 200, headers: Vec::new(), body: body.into() }));
     }
     replies.push(Reply::Written("ok\n".into()));
+    for code in [0, 2, 13, 121, 11_000, 10_107, i32::MAX] {
+        replies.push(Reply::DocumentRefused { code, text: "\0\r\n".repeat(1000) });
+        replies.push(Reply::CommandRefused { code, text: "\0\r\n".repeat(1000) });
+    }
     for status in [
         ExecStatus::Ok,
         ExecStatus::Retry { after_ms: None, cause: None },
@@ -103,10 +107,6 @@ fn replies() -> Vec<Reply> {
         ExecStatus::Rejected { cause: Some(Cause::Network) },
     ] {
         replies.push(Reply::Exec(ExecReply { status, detail: "\0\r\n".repeat(1000), is_lost: false }));
-    }
-    for code in [0, 2, 13, 121, 11_000, 10_107, i32::MAX] {
-        replies.push(Reply::DocumentRefused { code, text: "\0\r\n".repeat(1000) });
-        replies.push(Reply::CommandRefused { code, text: "\0\r\n".repeat(1000) });
     }
     replies
 }
@@ -152,8 +152,8 @@ fn only_the_right_kind_of_success_is_a_delivery() {
                     (200..300).contains(&reply.status) || reply.status == 409 && name.starts_with("elasticsearch")
                 }
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
-                (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
                 (Transport::Exec(_), Reply::Exec(reply)) => reply.status == ExecStatus::Ok,
+                (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
                 (Transport::Console | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
                 _ => false,
             };
