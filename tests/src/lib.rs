@@ -8,7 +8,11 @@ pub mod deliveries;
 pub mod disk;
 pub mod greylist;
 pub mod injection;
+<<<<<<< HEAD
+pub mod mongo;
+=======
 pub mod opensearch;
+>>>>>>> origin/main
 pub mod postfix;
 pub mod relay;
 pub mod python;

@@ -61,7 +61,7 @@ impl Mongo {
         replies.into_iter().map(|reply| reply.unwrap_or_else(&mut next)).collect()
     }
 
-    /// One reply for each, in order. Where a command is refused for what one of many documents holds, its halves go on
+    /// One reply for each, in order. Where a command fails for what one of many documents may hold, its halves go on
     /// their own, so that only that one fails.
     async fn insert_all(&self, collection: &Collection<RawDocumentBuf>, documents: &[RawDocumentBuf]) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(documents.len());
@@ -78,7 +78,7 @@ impl Mongo {
                 Err(error) => match *error.kind {
                     ErrorKind::InsertMany(partly) => replies.extend(self.sort_out(range.len(), &partly)),
                     // Who does not answer now will not answer a moment later; the time of the others is not spent on it.
-                    _ if !matches!(*error.kind, ErrorKind::Command(_) | ErrorKind::InvalidArgument { .. }) => {
+                    ErrorKind::ServerSelection { .. } | ErrorKind::Authentication { .. } => {
                         replies.resize(documents.len(), self.failure(&error));
                         return replies;
                     }
@@ -163,6 +163,8 @@ fn is_about_one(error: &Error) -> bool {
         ErrorKind::Command(refused) => is_about_content(refused.code),
         // Larger than this server takes.
         ErrorKind::InvalidArgument { .. } => true,
+        // A server may end a connection on what it cannot read. Where it has gone, the next half finds none.
+        ErrorKind::Io(io) => io.kind() != std::io::ErrorKind::TimedOut,
         _ => false,
     }
 }

@@ -29,7 +29,6 @@ fn value(bson: RawBsonRef<'_>) -> Option<Value> {
         RawBsonRef::Int32(number) => number.into(),
         RawBsonRef::Int64(number) => number.into(),
         RawBsonRef::Double(number) => number.into(),
-        RawBsonRef::Decimal128(number) => number.to_string().into(),
         RawBsonRef::DateTime(time) => time.try_to_rfc3339_string().ok()?.into(),
         other => format!("{:?}", other.element_type()).into(),
     })
