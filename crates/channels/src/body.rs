@@ -91,7 +91,7 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
             Reason::Summary => "balefire.incident.summary",
             Reason::Test => "balefire.incident.test",
         },
-        time: incident.received_at,
+        time: delivery.resolved_at.unwrap_or(incident.received_at),
         subject: incident.id.to_string(),
         datacontenttype: "application/json",
         severity: incident.severity.as_str(),
@@ -159,9 +159,10 @@ pub(crate) fn alertmanager(delivery: &Delivery<'_>, incident: &Incident) -> Vec<
         annotations.insert("stands_in_for", channel.to_owned());
     }
     let starts_at = incident.event_time.unwrap_or(incident.received_at);
-    // A receiver takes an alert as over where its end is set and past. When that was is not known here, and the time of
+    // A receiver takes an alert as over where its end is set and past. Where nobody wrote down when that was, the time of
     // the attempt would make of each repeat another message.
-    let ends_at = if is_over { starts_at.max(incident.received_at) } else { NOT_OVER };
+    let ended_at = delivery.resolved_at.unwrap_or(incident.received_at).max(starts_at);
+    let ends_at = if is_over { ended_at } else { NOT_OVER };
     json(&AlertmanagerMessage {
         receiver: delivery.channel,
         status,
@@ -311,13 +312,20 @@ mod tests {
     fn an_alert_is_resolved_under_the_names_under_which_it_fired() {
         let incident = fixture::incident();
         let fired = fixture::delivery(&incident);
-        let over = Delivery { reason: Reason::Resolved, stands_in_for: Some("soc-mail"), ..fired };
+        let resolved_at = Some("2026-11-02T03:10:00Z".parse().expect("a constant time"));
+        let over = Delivery { reason: Reason::Resolved, stands_in_for: Some("soc-mail"), resolved_at, ..fired };
         let read = |delivery: &Delivery<'_>| -> Value {
             serde_json::from_slice(&alertmanager(delivery, &incident)).expect("JSON")
         };
+        let later = Delivery { attempt: 2, now: "2026-11-03T00:00:00Z".parse().expect("a constant time"), ..over };
+        assert_eq!(read(&over), read(&later), "a repeat has the same bytes");
+        let unknown = read(&Delivery { resolved_at: None, ..over });
+        assert_eq!(unknown["alerts"][0]["endsAt"], "2026-11-02T03:04:05.678901Z", "an end of which no time is known");
+        let told: Value = serde_json::from_slice(&cloud_event(&over, &incident, "/balefire")).expect("JSON");
+        assert_eq!(told["time"], "2026-11-02T03:10:00Z", "the time of what the event tells");
         let (fired, over) = (read(&fired), read(&over));
         assert_eq!((&over["status"], &over["alerts"][0]["status"]), (&"resolved".into(), &"resolved".into()));
-        assert_eq!(over["alerts"][0]["endsAt"], "2026-11-02T03:04:05.678901Z");
+        assert_eq!(over["alerts"][0]["endsAt"], "2026-11-02T03:10:00Z");
         assert_eq!(over["commonAnnotations"]["stands_in_for"], "soc-mail");
         for name in ["groupKey", "groupLabels", "commonLabels", "receiver"] {
             assert_eq!(over[name], fired[name], "{name}");

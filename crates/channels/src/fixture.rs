@@ -29,6 +29,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         channel: "soc",
         reason: balefire_model::Reason::Opened,
         stands_in_for: None,
+        resolved_at: None,
         plain: false,
         ack_url: None,
         reached: None,

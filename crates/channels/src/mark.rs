@@ -77,6 +77,8 @@ mod tests {
         check(Reason::Resolved, None, ("[RESOLVED] ", &["This incident is over."]));
         check(Reason::Escalated, None, ("[ESCALATED] ", &["Nobody has acknowledged this incident in time."]));
         check(Reason::Fallback, Some("soc-mail"), ("[FOR soc-mail] ", &[stands_in]));
+        let over = "This incident is over.";
+        check(Reason::Resolved, Some("soc-mail"), ("[RESOLVED] [FOR soc-mail] ", &[over, stands_in]));
         check(
             Reason::Escalated,
             Some("soc-mail"),

@@ -28,6 +28,12 @@ pub struct DeadLetter {
     /// The channel that should have carried it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_in_for: Option<String>,
+    /// When the incident was resolved, where it tells of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// What of it has arrived, as [`balefire_model::Outcome::posted`] gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
     /// How many attempts were made.
     pub attempts: u32,
     /// When it was given up.
@@ -53,6 +59,8 @@ impl DeadLetter {
             severity: pending.severity,
             reason: pending.reason,
             stands_in_for: pending.stands_in_for(),
+            resolved_at: pending.resolved_at(),
+            reached: ended.outcome.posted().map(str::to_owned).or_else(|| pending.reached()),
             attempts: pending.attempts,
             at,
             cause: why.0,

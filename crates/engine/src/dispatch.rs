@@ -48,6 +48,9 @@ impl Engine {
             channel: channel.to_owned(),
             reason: pending.reason,
             stands_in_for: pending.stands_in_for(),
+            resolved_at: pending.resolved_at(),
+            reached: pending.reached(),
+            opened: pending.opened(),
             plain: pending.plain,
             attempt: pending.attempts + 1,
         };

@@ -137,6 +137,12 @@ pub struct Job {
     pub reason: Reason,
     /// The channel that should have carried it.
     pub stands_in_for: Option<String>,
+    /// When the incident was resolved, where it tells of that.
+    pub resolved_at: Option<Timestamp>,
+    /// What of it has arrived in earlier attempts.
+    pub reached: Option<String>,
+    /// Where the message stands that it closes.
+    pub opened: Option<String>,
     /// Without the user's template.
     pub plain: bool,
     /// 1 for the first.
@@ -175,6 +181,7 @@ impl Engine {
     #[must_use]
     pub fn step(&mut self, now: Timestamp, input: Input) -> Effects {
         let mut effects = Effects::default();
+        self.look_at_clock(now, self.state.clock, &mut effects);
         match input {
             Input::Submit(submission) => {
                 let answer = self.submit(now, submission, &mut effects);
@@ -248,7 +255,9 @@ impl Engine {
     #[must_use]
     pub fn resume(&mut self, now: Timestamp, version: &str, settings: Arc<Settings>) -> Effects {
         let mut effects = Effects::default();
+        let clock = self.state.clock;
         self.record(now, Record::Started(Started { version: version.to_owned() }), &mut effects);
+        self.look_at_clock(now, clock, &mut effects);
         for attempt in self.state.under_way() {
             self.attempt_ended(now, attempt, Outcome::Unknown, &mut effects);
         }
@@ -300,7 +309,7 @@ impl Engine {
         let ended = AttemptEnded { delivery, incident, channel, attempt, outcome: outcome.clone(), next, plain_next };
         self.record(now, Record::AttemptEnded(ended), effects);
         if let Some((cause, reason)) = given_up {
-            self.given_up(now, delivery, closer, effects);
+            self.has_not_arrived(now, (delivery, "was given up"), closer, effects);
             self.fall_back_at_once(now, delivery, (cause, &reason), effects);
         }
         self.check_health(now, number, &outcome, effects);

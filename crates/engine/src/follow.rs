@@ -3,10 +3,10 @@
 
 use crate::engine::{Effects, Engine};
 use crate::gather::Stale;
-use crate::open::{About, Open};
+use crate::open::{About, Open, Told};
 use crate::queue::{ChannelPolicy, Fallback};
 use crate::retry::later;
-use crate::state::bit;
+use crate::state::{Pending, bit};
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged, Suppressed};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, Record, State};
 use jiff::Timestamp;
@@ -31,6 +31,9 @@ impl Engine {
             reason,
             stands_in_for: None,
             behind: None,
+            behind_also: Vec::new(),
+            has_opened: false,
+            opened: None,
         }
     }
 
@@ -42,23 +45,7 @@ impl Engine {
         self.record(now, Record::StateChanged(change), effects);
         let Some(open) = open.filter(|_| state == State::Resolved) else { return };
         self.call_off(now, &open, effects);
-        let mut deliveries: Vec<Planned> = Vec::new();
-        for told in open.told.iter().filter(|told| told.arrived != Some(false)) {
-            let is_planned = deliveries.iter().any(|planned| planned.channel == told.channel);
-            // What was called off a moment ago is not on its way any more.
-            let is_over = told.arrived.is_none() && !self.state.pending.contains_key(&told.delivery);
-            if is_planned || is_over || !self.settings.channels.contains_key(&told.channel) {
-                continue;
-            }
-            let mut planned = self.plan_of(open.about.incident, Reason::Resolved, told.channel.clone());
-            let arrived = open.told.iter().any(|other| other.channel == told.channel && other.arrived == Some(true));
-            planned.behind = (!arrived).then_some(told.delivery);
-            // Resolved once more, after a channel stood in late: a close that has not arrived yet will do.
-            let known = self.state.pending.contains_key(&planned.delivery);
-            if !known && self.state.dead.get(planned.delivery).is_none() {
-                deliveries.push(planned);
-            }
-        }
+        let deliveries: Vec<Planned> = open.heard().filter_map(|channel| self.end_of(&open, channel)).collect();
         if !deliveries.is_empty() {
             let because = format!("resolved by {by}");
             let followed = open.about.followed_up(FollowUp::Resolved, because, deliveries);
@@ -66,46 +53,84 @@ impl Engine {
         }
     }
 
+    /// The message to a channel that an incident is over, where the channel wants to hear so and there is something to
+    /// close: after all that is still on its way there.
+    fn end_of(&self, open: &Open, channel: &str) -> Option<Planned> {
+        self.settings.channels.get(channel).filter(|policy| policy.follows_up)?;
+        let planned = self.plan_of(open.about.incident, Reason::Resolved, channel.to_owned());
+        // Resolved once more, after a channel stood in late: a close that has not arrived yet will do.
+        if self.state.pending.contains_key(&planned.delivery) || self.state.dead.get(planned.delivery).is_some() {
+            return None;
+        }
+        let told = || open.told.iter().filter(|told| told.channel == channel);
+        let arrived = told().any(|told| told.arrived == Some(true));
+        // What was called off a moment ago is not on its way any more.
+        let on_its_way = |told: &&Told| told.arrived.is_none() && self.state.pending.contains_key(&told.delivery);
+        let mut behind = told().filter(on_its_way).map(|told| told.delivery);
+        let (first, also): (_, Vec<DeliveryId>) = (behind.next(), behind.collect());
+        let has_opened = arrived && first.is_some();
+        let opened = told().find_map(|told| told.posted.as_deref()).map(str::to_owned);
+        let planned = Planned { behind: first, behind_also: also, has_opened, opened, ..planned };
+        (arrived || first.is_some()).then_some(planned)
+    }
+
     /// Nobody needs to be called any more for an incident that is over, and some channels want to hear only of what is
     /// still open.
     fn call_off(&mut self, now: Timestamp, open: &Open, effects: &mut Effects) {
-        for told in open.told.iter().filter(|told| told.arrived.is_none()) {
-            let Some(pending) = self.state.pending.get(&told.delivery).filter(|pending| !pending.in_flight) else {
+        let told = open.told.iter().filter(|told| told.arrived.is_none()).map(|told| told.delivery);
+        // A channel that wants to hear of no ends is not among those told.
+        let mut deliveries: Vec<DeliveryId> = told.collect();
+        for (step, escalation) in (0..).zip(&open.escalations) {
+            let called = escalation.to.iter().map(|channel| escalated(open.about.incident, step, channel));
+            let called: Vec<DeliveryId> = called.filter(|delivery| !deliveries.contains(delivery)).collect();
+            deliveries.extend(called);
+        }
+        for delivery in deliveries {
+            let Some(pending) = self.state.pending.get(&delivery).filter(|pending| !pending.in_flight) else {
                 continue;
             };
-            let policy = self.settings.channels.get(&told.channel);
+            let channel = self.state.names[pending.channel as usize].clone();
+            let policy = self.settings.channels.get(&channel);
             let wants_open = policy.is_some_and(|policy| policy.stale == Stale::OpenOnly);
             let (rule, what) = match pending.reason {
                 Reason::Escalated => (RESOLVED_FIRST, "escalation"),
                 _ if wants_open => (OPEN_ONLY, "message"),
                 _ => continue,
             };
-            let suppressed = Suppressed {
-                delivery: told.delivery,
-                incident: open.about.incident,
-                channel: told.channel.clone(),
-                rule: rule.to_owned(),
-                because: format!("the incident was resolved before this {what} went out"),
-            };
-            self.record(now, Record::Suppressed(suppressed), effects);
+            let because = format!("the incident was resolved before this {what} went out");
+            let incident = open.about.incident;
+            let suppressed = Suppressed { delivery, incident, channel, rule: rule.to_owned(), because };
+            self.suppress(now, suppressed, effects);
         }
     }
 
-    /// A delivery was given up: what waits to close it has nothing to close.
-    pub(crate) fn given_up(
+    /// Ends a delivery by a rule, and what waits to close it.
+    pub(crate) fn suppress(&mut self, now: Timestamp, suppressed: Suppressed, effects: &mut Effects) {
+        let delivery = suppressed.delivery;
+        let closer = self.state.behind.get(&delivery).copied();
+        self.record(now, Record::Suppressed(suppressed), effects);
+        self.has_not_arrived(now, (delivery, "did not go out"), closer, effects);
+    }
+
+    /// A delivery has ended without arriving: what waits to close it has nothing to close, unless something else has
+    /// arrived, or may yet.
+    pub(crate) fn has_not_arrived(
         &mut self,
         now: Timestamp,
-        delivery: DeliveryId,
+        (delivery, what): (DeliveryId, &str),
         closer: Option<DeliveryId>,
         effects: &mut Effects,
     ) {
         let Some((closer, pending)) = closer.and_then(|id| Some((id, self.state.pending.get(&id)?))) else { return };
+        if pending.behind().next().is_some() || pending.rare.as_ref().is_some_and(|rare| rare.has_opened) {
+            return;
+        }
         let suppressed = Suppressed {
             delivery: closer,
             incident: pending.incident,
             channel: self.state.names[pending.channel as usize].clone(),
             rule: NOTHING_TO_CLOSE.to_owned(),
-            because: format!("delivery {delivery}, which it would close, was given up"),
+            because: format!("delivery {delivery}, which it would close, {what}"),
         };
         self.record(now, Record::Suppressed(suppressed), effects);
     }
@@ -120,9 +145,7 @@ impl Engine {
             let Escalation { route, to, .. } = escalation;
             let plan = |channel: &String| {
                 let planned = self.plan_of(incident, Reason::Escalated, channel.clone());
-                // A later step may name the same channel: that is another message.
-                let reason = format!("{}-{step}", Reason::Escalated.as_str());
-                Planned { delivery: DeliveryId::derive(incident, &reason, channel), ..planned }
+                Planned { delivery: escalated(incident, step, channel), ..planned }
             };
             let known = to.iter().filter(|channel| self.settings.channels.contains_key(*channel));
             let deliveries: Vec<Planned> = known.map(plan).collect();
@@ -148,8 +171,8 @@ impl Engine {
             let queue = &self.state.queues[index];
             let (since, cause) = queue.failing.expect("only what fails hands on");
             let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
-            let about = self.state.pending[&delivery].about();
-            let followed = self.stands_in(about, delivery, (policy, step), why);
+            let waits = Waits::of(delivery, &self.state.pending[&delivery]);
+            let followed = self.stands_in(&waits, (policy, step), why);
             self.record(now, Record::FollowedUp(followed), effects);
             left -= 1;
             // Who steps in may fail too, and may have been looked at before.
@@ -160,22 +183,28 @@ impl Engine {
 
     /// The next delivery that a fallback should take, and which one.
     fn handed_on_next(&self, now: Timestamp, index: usize, policy: &ChannelPolicy) -> Option<(DeliveryId, u32)> {
-        let queue = &self.state.queues[index];
         (0..).zip(&policy.fallback).find_map(|(step, fallback)| {
-            let (delivery, due) = self.fallback_due(index, step, fallback)?;
-            (due <= now && queue.told_by.is_some()).then_some((delivery, step))
+            let (delivery, due) = self.fallback_due(index, (policy, step), fallback)?;
+            (due <= now).then_some((delivery, step))
         })
     }
 
     /// The first delivery that this fallback has not taken yet, and when it is to take it.
-    fn fallback_due(&self, index: usize, step: u32, fallback: &Fallback) -> Option<(DeliveryId, Timestamp)> {
+    fn fallback_due(
+        &self,
+        index: usize,
+        (policy, step): (&ChannelPolicy, u32),
+        fallback: &Fallback,
+    ) -> Option<(DeliveryId, Timestamp)> {
         let queue = &self.state.queues[index];
         let (_, cause) = queue.failing.filter(|_| queue.told_by.is_some())?;
         if !fallback.on.takes_failing(cause) {
             return None;
         }
-        let from = queue.handed_on.get(step as usize).copied().unwrap_or(0);
-        let is_new = |delivery: &&DeliveryId| self.state.steps_taken(**delivery) & bit(step) == 0;
+        let same = policy.same_target(step);
+        let taken = (0..).zip(&queue.handed_on).filter(|(step, _)| same & bit(*step) != 0).map(|(_, next)| *next);
+        let is_new = |delivery: &&DeliveryId| self.state.steps_taken(**delivery) & same == 0;
+        let from = taken.max().unwrap_or(0);
         let delivery = queue.by_order.range(from..).map(|(_, delivery)| delivery).find(is_new)?;
         let decided_at = self.state.pending.get(delivery)?.decided_at.into();
         Some((*delivery, later(decided_at, fallback.after)))
@@ -183,7 +212,7 @@ impl Engine {
 
     /// When [`Engine::fall_back`] has something to do.
     pub(crate) fn falls_back_at(&self, index: usize, policy: &ChannelPolicy) -> Option<Timestamp> {
-        let due = |(step, fallback)| self.fallback_due(index, step, fallback).map(|(_, due)| due);
+        let due = |(step, fallback)| self.fallback_due(index, (policy, step), fallback).map(|(_, due)| due);
         (0..).zip(&policy.fallback).filter_map(due).min()
     }
 
@@ -200,35 +229,88 @@ impl Engine {
         let settings = self.settings.clone();
         let Some(policy) = settings.channels.get(&letter.channel) else { return };
         let about = About { incident: letter.incident, accepted_at: letter.accepted_at, severity: letter.severity };
+        // A close is tried, and so can be given up, when it has something to close.
+        let waits = Waits { about, delivery, reason: letter.reason, has_opened: true };
         for (step, fallback) in (0..).zip(&policy.fallback) {
-            let is_taken = self.state.steps_taken(delivery) & bit(step) != 0;
+            let is_taken = self.state.steps_taken(delivery) & policy.same_target(step) != 0;
             if !is_taken && fallback.on.takes_given_up(cause) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
-                let followed = self.stands_in(about, delivery, (policy, step), because);
+                let followed = self.stands_in(&waits, (policy, step), because);
                 self.record(now, Record::FollowedUp(followed), effects);
             }
         }
     }
 
-    /// A fallback's message in place of a delivery.
-    fn stands_in(
-        &self,
-        about: About,
-        delivery: DeliveryId,
-        (policy, step): (&ChannelPolicy, u32),
-        because: String,
-    ) -> FollowedUp {
+    /// A fallback's message in place of a delivery, or why it sends none. An end and an escalation read as such over a
+    /// fallback, too.
+    fn stands_in(&self, waits: &Waits, (policy, step): (&ChannelPolicy, u32), because: String) -> FollowedUp {
+        let (incident, delivery) = (waits.about.incident, waits.delivery);
         let channel = &policy.fallback[step as usize].channel;
+        let cause = FollowUp::Fallback { delivery, step };
+        if let Some(spared) = self.spared(waits, channel) {
+            let because = format!("{because}; channel {channel} does not step in: {spared}");
+            return waits.about.followed_up(cause, because, Vec::new());
+        }
         // With the step: after a reload another step may name the channel that an earlier one named.
-        let reason = format!("{}-{step}\n{delivery}", Reason::Fallback.as_str());
+        let id = format!("{}-{step}\n{delivery}", Reason::Fallback.as_str());
+        let reason = match waits.reason {
+            reason @ (Reason::Resolved | Reason::Escalated) => reason,
+            _ => Reason::Fallback,
+        };
         let planned = Planned {
-            delivery: DeliveryId::derive(about.incident, &reason, channel),
+            delivery: DeliveryId::derive(incident, &id, channel),
             stands_in_for: Some(policy.name.clone()),
-            ..self.plan_of(about.incident, Reason::Fallback, channel.clone())
+            ..self.plan_of(incident, reason, channel.clone())
         };
         let because = format!("{because}; channel {channel} steps in");
-        about.followed_up(FollowUp::Fallback { delivery, step }, because, vec![planned])
+        waits.about.followed_up(cause, because, vec![planned])
     }
+
+    /// Why a channel need not step in, if it need not.
+    fn spared(&self, waits: &Waits, channel: &str) -> Option<&'static str> {
+        let closing = self.state.open.closing(waits.about.incident);
+        if waits.reason != Reason::Resolved {
+            return closing.map(|_| "the incident is over");
+        }
+        let closes_itself = |number: &u32| self.state.names[*number as usize] == channel;
+        if !waits.has_opened {
+            return Some("what this message would close has not gone out");
+        }
+        if closing.is_some_and(|closing| closing.iter().any(closes_itself)) {
+            return Some("it hears itself that the incident is over");
+        }
+        let wants_ends = self.settings.channels.get(channel).is_some_and(|policy| policy.follows_up);
+        (!wants_ends).then_some("it wants to hear of no ends")
+    }
+}
+
+/// A delivery that another channel may take.
+struct Waits {
+    about: About,
+    delivery: DeliveryId,
+    reason: Reason,
+    /// Where it closes: whether something has arrived that it closes.
+    has_opened: bool,
+}
+
+impl Waits {
+    fn of(delivery: DeliveryId, pending: &Pending) -> Waits {
+        Waits { about: pending.about(), delivery, reason: pending.reason, has_opened: pending.has_opened() }
+    }
+}
+
+impl ChannelPolicy {
+    /// The steps of its fallback, as bits, that name the same channel as this one: it takes each delivery once.
+    fn same_target(&self, step: u32) -> u32 {
+        let target = self.fallback.get(step as usize).map(|fallback| &fallback.channel);
+        let same = (0..).zip(&self.fallback).filter(|(_, other)| Some(&other.channel) == target);
+        same.fold(bit(step), |steps, (step, _)| steps | bit(step))
+    }
+}
+
+/// The message of an escalation's step. A later step may name the same channel: that is another message.
+fn escalated(incident: IncidentId, step: u32, channel: &str) -> DeliveryId {
+    DeliveryId::derive(incident, &format!("{}-{step}", Reason::Escalated.as_str()), channel)
 }
 
 impl About {

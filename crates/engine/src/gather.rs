@@ -286,7 +286,7 @@ impl Engine {
                     rule: ending.rule.to_owned(),
                     because: ending.because.clone(),
                 };
-                self.record(now, Record::Suppressed(suppressed), effects);
+                self.suppress(now, suppressed, effects);
             }
             if ending.items.is_empty() {
                 self.state.queues[index].gathering = None;

@@ -63,19 +63,34 @@ impl Engine {
         // First, so that the routing below knows that this channel is of no use.
         self.record(now, Record::HealthChanged(changed), effects);
         let decision = self.settings.routing.decide(&incident, now);
-        self.tell(now, incident, (decision.routes, decision.channels), effects);
+        let silence = "no channel works that could carry it";
+        self.tell(now, incident, (decision.routes, decision.channels, silence), effects);
     }
 
+    /// The incident that told of the failing is over, and whoever heard of it hears that, if it wants to hear of ends. The
+    /// others hear of an incident of its own; all of them, where somebody has resolved the first one before.
     fn tell_recovered(&mut self, now: Timestamp, channel: u32, told_by: IncidentId, effects: &mut Effects) {
         let name = self.state.names[channel as usize].clone();
-        let waiting = self.state.queues[channel as usize].len();
-        let still: Vec<&str> = self.failing().filter(|failing| *failing != name).collect();
+        let queue = &self.state.queues[channel as usize];
+        let (waiting, by_hand) = (queue.len(), queue.heard.clone());
+        let closed_before = by_hand.is_some();
+        let open = self.state.open.get(told_by);
+        let heard = by_hand.or_else(|| Some(open?.heard().map(str::to_owned).collect())).unwrap_or_default();
+        let follows = |channel: &String| self.settings.channels.get(channel).is_some_and(|policy| policy.follows_up);
+        let (ends, channels): (Vec<String>, Vec<String>) =
+            heard.into_iter().partition(|channel| !closed_before && follows(channel));
+        let channels: Vec<String> =
+            channels.into_iter().filter(|channel| self.settings.channels.contains_key(channel)).collect();
         let mut description = format!("Channel {name} works again. Deliveries that wait for it: {waiting}.");
+        let still: Vec<&str> = self.failing().filter(|failing| *failing != name).collect();
         if !still.is_empty() {
             description = format!("{description}\nStill failing: {}.", still.join(", "));
         }
         let lasted = SignedDuration::from_millis(now.as_millisecond() - i64::try_from(told_by.unix_ms()).unwrap_or(0));
         description = format!("{description}\nIt was told as failing {} s ago.", lasted.as_secs().max(0));
+        if closed_before {
+            description = format!("{description}\nThe incident that told so, {told_by}, was resolved before that.");
+        }
         let seed = format!("{CHANNEL_RECOVERED}\n{name}\n{}", self.state.position());
         let title = format!("Alert channel {name} works again");
         let labels = [("channel", name.clone())];
@@ -89,34 +104,27 @@ impl Engine {
             told_by: incident.id,
         };
         self.record(now, Record::HealthChanged(changed), effects);
-        // Whoever heard that it fails hears that it is over, whatever the severity of that.
-        let told = self.state.open.get(told_by).map(|open| open.told.iter().map(|told| told.channel.clone()));
-        let mut channels: Vec<String> = Vec::new();
-        for channel in told.into_iter().flatten().filter(|channel| self.settings.channels.contains_key(channel)) {
-            // A channel that stood in for another one was told twice.
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
+        if !closed_before {
+            let comment = format!("channel {name} works again");
+            let (state, by) = (State::Resolved, OWN_SOURCE.to_owned());
+            self.change(now, StateChanged { incident: told_by, state, by, comment }, effects);
         }
         let because = format!("they were told that {name} fails");
         let taken = RouteTaken { route: OWN_SOURCE.to_owned(), because, channels: channels.clone(), muted_by: None };
-        let resolved = StateChanged {
-            incident: told_by,
-            state: State::Resolved,
-            by: OWN_SOURCE.to_owned(),
-            comment: format!("channel {name} works again"),
+        let silence = match ends.is_empty() {
+            true => "nobody was told that it failed".to_owned(),
+            false => format!("whoever was told that it failed hears that incident {told_by} is over"),
         };
-        self.record(now, Record::StateChanged(resolved), effects);
-        self.tell(now, incident, (vec![taken], channels), effects);
+        self.tell(now, incident, (vec![taken], channels, &silence), effects);
     }
 
     /// Accepts an incident of our own making and plans its deliveries: to the channels that were chosen and work, or
-    /// else to all that work.
+    /// else to all that work. `silence` says why it goes to none, where that is so.
     fn tell(
         &mut self,
         now: Timestamp,
         incident: Incident,
-        (mut routes, chosen): (Vec<RouteTaken>, Vec<String>),
+        (mut routes, chosen, silence): (Vec<RouteTaken>, Vec<String>, &str),
         effects: &mut Effects,
     ) {
         let failing: Vec<String> = self.failing().map(str::to_owned).collect();
@@ -130,10 +138,7 @@ impl Engine {
             let (route, channels) = (OWN_SOURCE.to_owned(), channels.clone());
             routes.push(RouteTaken { route, because, channels, muted_by: None });
         }
-        let history_only = channels.is_empty().then(|| match incident.severity {
-            Severity::Info => "nobody was told that it failed".to_owned(),
-            _ => "no channel works that could carry it".to_owned(),
-        });
+        let history_only = channels.is_empty().then(|| silence.to_owned());
         if channels.is_empty() && incident.severity > Severity::Info {
             effects.acts.push(Act::Alarm(format!("{}; every other channel fails too", incident.title)));
         }

@@ -16,6 +16,7 @@ mod gather;
 mod health;
 mod open;
 mod queue;
+mod set_back;
 mod snapshot;
 mod state;
 mod submit;

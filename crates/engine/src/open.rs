@@ -14,6 +14,9 @@ const AGE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How many incidents are remembered; the oldest go first.
 const COUNT_MAX: usize = 1_000_000;
 
+/// Of how many incidents it is remembered that they are over, as long as deliveries wait or are dead; the oldest go first.
+const OVER_MAX: usize = 100_000;
+
 /// Which incident, for a decision about its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct About {
@@ -40,12 +43,29 @@ pub(crate) struct Told {
     pub delivery: DeliveryId,
     /// `None` while it is on its way.
     pub arrived: Option<bool>,
+    /// Where it stands, as [`balefire_model::Outcome::posted`] gave it: few kinds can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Box<str>>,
+}
+
+impl Open {
+    /// The channels that were told of it, or will be, each once.
+    pub(crate) fn heard(&self) -> impl Iterator<Item = &str> {
+        let heard = |told: &&Told| told.arrived != Some(false);
+        let channels = self.told.iter().filter(heard).map(|told| told.channel.as_str());
+        let is_first = move |(place, channel): &(usize, &str)| {
+            !self.told.iter().filter(heard).take(*place).any(|before| before.channel == *channel)
+        };
+        channels.enumerate().filter(is_first).map(|(_, channel)| channel)
+    }
 }
 
 /// All of them, by id, which is by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opens {
     incidents: BTreeMap<IncidentId, Open>,
+    /// Those that are over, and the channels, by number, that hear so.
+    over: BTreeMap<IncidentId, Vec<u32>>,
     /// The steps to come.
     due: BTreeSet<(Timestamp, IncidentId, u32)>,
 }
@@ -62,6 +82,31 @@ impl Opens {
     /// The next step of an escalation.
     pub(crate) fn next_due(&self) -> Option<(Timestamp, IncidentId, u32)> {
         self.due.first().copied()
+    }
+
+    /// The channels, by number, that hear of its end; `None` unless it is over.
+    pub(crate) fn closing(&self, incident: IncidentId) -> Option<&[u32]> {
+        self.over.get(&incident).map(Vec::as_slice)
+    }
+
+    /// A channel hears of an incident's end.
+    pub(crate) fn closes(&mut self, incident: IncidentId, channel: u32) {
+        self.over.entry(incident).and_modify(|closing| closing.push(channel));
+    }
+
+    pub(crate) fn over(&self) -> impl Iterator<Item = (IncidentId, Vec<u32>)> + '_ {
+        self.over.iter().map(|(incident, closing)| (*incident, closing.clone()))
+    }
+
+    pub(crate) fn restore_over(&mut self, incident: IncidentId, closing: Vec<u32>) {
+        self.over.insert(incident, closing);
+    }
+
+    /// What is to come comes so much earlier.
+    pub(crate) fn set_back(&mut self, earlier: impl Fn(Timestamp) -> Timestamp) {
+        self.due = self.due.iter().map(|(due, incident, step)| (earlier(*due), *incident, *step)).collect();
+        let escalations = self.incidents.values_mut().flat_map(|open| &mut open.escalations);
+        escalations.for_each(|escalation| escalation.due = earlier(escalation.due));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
@@ -99,7 +144,7 @@ impl Opens {
         if !planned.follows_up || matches!(planned.reason, Reason::Resolved | Reason::Test) {
             return;
         }
-        let told = Told { channel: planned.channel.clone(), delivery: planned.delivery, arrived: None };
+        let told = Told { channel: planned.channel.clone(), delivery: planned.delivery, arrived: None, posted: None };
         let open = self.entry(about);
         // One message is the rule, and a million incidents may be open.
         open.told.reserve_exact(1);
@@ -110,6 +155,14 @@ impl Opens {
         let Some(open) = self.incidents.get_mut(&incident) else { return };
         for told in open.told.iter_mut().filter(|told| told.delivery == delivery) {
             told.arrived = Some(arrived);
+        }
+    }
+
+    /// Where a message stands that has arrived.
+    pub(crate) fn posted(&mut self, incident: IncidentId, delivery: DeliveryId, posted: &str) {
+        let Some(open) = self.incidents.get_mut(&incident) else { return };
+        for told in open.told.iter_mut().filter(|told| told.delivery == delivery) {
+            told.posted = Some(posted.into());
         }
     }
 
@@ -128,8 +181,21 @@ impl Opens {
         }
     }
 
-    /// Whoever acknowledges an incident ends its escalation; who resolves it, all that was to come.
-    pub(crate) fn changed(&mut self, change: &StateChanged) {
+    /// Whoever acknowledges an incident ends its escalation; who resolves it, all that was to come. `matters`: something
+    /// waits or is dead that may be about it.
+    pub(crate) fn changed(&mut self, change: &StateChanged, matters: bool) {
+        match change.state {
+            _ if !matters => self.over.clear(),
+            State::Open => _ = self.over.remove(&change.incident),
+            // Over is over, also for who takes note of it later.
+            State::Acked => {}
+            State::Resolved => {
+                self.over.insert(change.incident, Vec::new());
+            }
+        }
+        if self.over.len() > OVER_MAX {
+            self.over.pop_first();
+        }
         if change.state == State::Open {
             return;
         }

@@ -158,6 +158,8 @@ pub(crate) struct Queue {
     pub failing: Option<(Timestamp, Cause)>,
     /// The incident that tells of it.
     pub told_by: Option<IncidentId>,
+    /// Who heard of that incident, where somebody resolved it before the channel worked again.
+    pub heard: Option<Vec<String>>,
     /// All that have no end, by the order in which they were decided on.
     pub by_order: BTreeMap<u64, DeliveryId>,
     /// For each fallback: the deliveries before this one were handed on to it, or did not need it.
@@ -231,6 +233,14 @@ impl Queue {
             .map(|(due, _)| due)
             .filter(|due| *due > now && self.in_flight < self.window(policy, Severity::Critical));
         [ready.and_then(goes), waiting.and_then(goes), due].into_iter().flatten().min()
+    }
+
+    /// What lies ready and was tried before.
+    pub(crate) fn tried(&self) -> impl Iterator<Item = &Rank> {
+        Severity::ALL.into_iter().flat_map(|severity| {
+            let tried = Rank::new(severity, 1, 0, DeliveryId(uuid::Uuid::nil()));
+            self.ready.range(tried..).take_while(move |rank| rank.severity() == severity)
+        })
     }
 
     /// Remembers an attempt for the rates.

@@ -28,6 +28,10 @@ struct Stored {
     steps: Vec<(Timestamp, IncidentId, u32)>,
     #[serde(default)]
     dead: Vec<(DeliveryId, DeadLetter)>,
+    #[serde(default)]
+    over: Vec<(IncidentId, Vec<u32>)>,
+    #[serde(default)]
+    clock: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +46,8 @@ struct StoredChannel {
     failing: Option<(Timestamp, Cause)>,
     #[serde(default)]
     told_by: Option<IncidentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<Vec<String>>,
     #[serde(default)]
     handed_on: Vec<u64>,
     #[serde(default)]
@@ -100,6 +106,7 @@ impl Engine {
             position: stored.position.plus(1),
             orders: stored.orders,
             digest: stored.digest,
+            clock: stored.clock,
             inputs: stored.inputs,
             ..State::default()
         };
@@ -112,6 +119,7 @@ impl Engine {
         }
         stored.open.into_iter().for_each(|open| state.open.restore(open));
         stored.steps.into_iter().for_each(|step| state.open.restore_step(step));
+        stored.over.into_iter().for_each(|(incident, closing)| state.open.restore_over(incident, closing));
         stored.dead.into_iter().for_each(|(delivery, letter)| state.dead.insert(delivery, letter));
         Ok(Engine { state, ..Engine::default() })
     }
@@ -126,6 +134,7 @@ fn restore_channel(state: &mut State, stored: StoredChannel) {
     queue.keep = stored.keep;
     queue.failing = stored.failing;
     queue.told_by = stored.told_by;
+    queue.heard = stored.heard;
     queue.handed_on = stored.handed_on;
     queue.summarised_at = stored.summarised_at;
     queue.recovered_at = stored.recovered_at;
@@ -174,6 +183,7 @@ impl State {
                 keep: queue.keep,
                 failing: queue.failing,
                 told_by: queue.told_by,
+                heard: queue.heard.clone(),
                 handed_on: queue.handed_on.clone(),
                 summarised_at: queue.summarised_at,
                 recovered_at: queue.recovered_at,
@@ -212,6 +222,8 @@ impl State {
             open: self.open.iter().cloned().collect(),
             steps: self.open.steps().collect(),
             dead: self.dead.iter().cloned().collect(),
+            over: self.open.over().collect(),
+            clock: self.clock,
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

@@ -6,7 +6,7 @@ use crate::queue::{Queue, Rank};
 use balefire_model::channel::Reason;
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Routed,
-    Submitted,
+    StateChanged, Submitted,
 };
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
@@ -59,6 +59,21 @@ pub(crate) struct Rare {
     /// It waits until this one has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<DeliveryId>,
+    /// And these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind_also: Vec<DeliveryId>,
+    /// Something that it closes has arrived, while it waits for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_opened: bool,
+    /// When the incident was resolved, where it tells of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// What of it has arrived in earlier attempts, as [`Outcome::posted`] gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
+    /// Where the message stands that it closes, as [`Outcome::posted`] gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<String>,
     /// The steps of its channel's fallback, as bits, that took it before it was sent on its way again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub handed_on: u32,
@@ -78,9 +93,27 @@ impl Pending {
         About { incident: self.incident, accepted_at: self.accepted_at, severity: self.severity }
     }
 
-    /// The delivery that must have ended before this one begins.
-    pub(crate) fn behind(&self) -> Option<DeliveryId> {
-        self.rare.as_ref().and_then(|rare| rare.behind)
+    /// The deliveries that must have ended before this one begins.
+    pub(crate) fn behind(&self) -> impl Iterator<Item = DeliveryId> + '_ {
+        let rare = self.rare.as_deref();
+        rare.into_iter().flat_map(|rare| rare.behind.iter().chain(&rare.behind_also).copied())
+    }
+
+    /// Whether something has arrived that it closes; `true` of what waits for nothing.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.behind().next().is_none() || self.rare.as_ref().is_some_and(|rare| rare.has_opened)
+    }
+
+    pub(crate) fn resolved_at(&self) -> Option<Timestamp> {
+        self.rare.as_ref().and_then(|rare| rare.resolved_at)
+    }
+
+    pub(crate) fn reached(&self) -> Option<String> {
+        self.rare.as_ref().and_then(|rare| rare.reached.clone())
+    }
+
+    pub(crate) fn opened(&self) -> Option<String> {
+        self.rare.as_ref().and_then(|rare| rare.opened.clone())
     }
 
     pub(crate) fn stands_in_for(&self) -> Option<String> {
@@ -110,6 +143,8 @@ pub struct State {
     pub(crate) names: Vec<String>,
     pub(crate) queues: Vec<Queue>,
     pub(crate) orders: u64,
+    /// The time of the last record.
+    pub(crate) clock: Timestamp,
     pub(crate) keys: BTreeMap<String, Answered>,
     pub(crate) key_ages: VecDeque<(Timestamp, String)>,
     pub(crate) inputs: BTreeMap<String, (String, u64)>,
@@ -230,14 +265,19 @@ impl State {
             }
             Record::Configured(configured) => self.configured(configured),
             Record::Snapshot(_) => self.since_snapshot = 0,
-            Record::StateChanged(change) => self.open.changed(change),
+            Record::StateChanged(change) => self.state_changed(change),
             Record::FollowedUp(followed) => self.followed_up(at, followed),
             Record::Suppressed(suppressed) => self.suppressed(suppressed.delivery),
             Record::HealthChanged(changed) => self.health_changed(at, changed),
             Record::Redriven(redriven) => self.redriven(at, redriven.delivery),
             Record::Purged(purged) => self.dead.remove(purged.delivery),
             Record::Started(_) => self.started(),
+            Record::ClockSetBack(set) => self.set_back(set.from.duration_since(at)),
             Record::Accepted(_) | Record::Stopped(_) => {}
+        }
+        // A snapshot is written before its own record has a time.
+        if !matches!(record, Record::Snapshot(_)) {
+            self.clock = at;
         }
     }
 
@@ -272,25 +312,51 @@ impl State {
 
     fn followed_up(&mut self, at: Timestamp, followed: &FollowedUp) {
         let FollowedUp { incident, accepted_at, severity, cause, .. } = followed;
-        match cause {
-            FollowUp::Resolved => {}
-            FollowUp::Escalated(step) => self.open.escalated(*incident, *step),
-            FollowUp::Fallback { delivery, step } => self.handed_on(*delivery, *step),
-        }
+        let resolved_at = match cause {
+            FollowUp::Resolved => Some(at),
+            FollowUp::Escalated(step) => {
+                self.open.escalated(*incident, *step);
+                None
+            }
+            FollowUp::Fallback { delivery, step } => {
+                self.handed_on(*delivery, *step);
+                let dead = || self.dead.get(*delivery).and_then(|letter| letter.resolved_at);
+                self.pending.get(delivery).map_or_else(dead, Pending::resolved_at)
+            }
+        };
         let about = About { incident: *incident, accepted_at: *accepted_at, severity: *severity };
         for planned in &followed.deliveries {
+            let channel = self.channel(&planned.channel);
             self.open.planned(&about, planned);
+            if planned.reason == Reason::Resolved {
+                self.open.closes(*incident, channel);
+            }
             self.plan(at, &about, planned);
+            if resolved_at.is_some()
+                && let Some(pending) = self.pending.get_mut(&planned.delivery)
+            {
+                pending.rare.get_or_insert_default().resolved_at = resolved_at;
+            }
         }
     }
 
     /// Takes note of a delivery that was decided on.
     fn plan(&mut self, at: Timestamp, about: &About, planned: &Planned) {
-        let Planned { delivery, reason, stands_in_for, behind, .. } = planned;
+        let Planned { delivery, reason, stands_in_for, behind, behind_also, has_opened, opened, .. } = planned;
         let channel = self.channel(&planned.channel);
         // What it waits for may have ended since.
-        let behind = behind.filter(|first| self.pending.contains_key(first));
-        let rare = Rare { stands_in_for: stands_in_for.clone(), behind, handed_on: 0 };
+        let is_pending = |first: &DeliveryId| self.pending.contains_key(first);
+        let behind = behind.filter(is_pending);
+        let behind_also = behind_also.iter().copied().filter(is_pending).collect();
+        let stands_in_for = stands_in_for.clone();
+        let rare = Rare {
+            stands_in_for,
+            behind,
+            behind_also,
+            has_opened: *has_opened,
+            opened: opened.clone(),
+            ..Rare::default()
+        };
         let pending = self.next_pending(at, about, (channel, *reason), rare);
         self.enqueue(*delivery, pending);
     }
@@ -323,16 +389,17 @@ impl State {
         queue.untried += usize::from(pending.attempts == 0);
         queue.by_order.insert(pending.order, delivery);
         queue.counts[pending.severity as usize] += 1;
-        match (pending.behind(), pending.due) {
-            (Some(first), _) => _ = self.behind.insert(first, delivery),
-            (None, Some(due)) => _ = queue.waiting.insert((due.into(), pending.rank(delivery))),
-            (None, None) => _ = queue.ready.insert(pending.rank(delivery)),
+        self.behind.extend(pending.behind().map(|first| (first, delivery)));
+        match pending.due {
+            _ if pending.behind().next().is_some() => {}
+            Some(due) => _ = queue.waiting.insert((due.into(), pending.rank(delivery))),
+            None => _ = queue.ready.insert(pending.rank(delivery)),
         }
         self.pending.insert(delivery, pending);
     }
 
-    /// Forgets a delivery that has ended, and lets the one go that waited for it.
-    fn end(&mut self, delivery: DeliveryId) -> Option<Pending> {
+    /// Forgets a delivery that has ended, and lets the one go that waited for it, unless it waits for another one, too.
+    fn end(&mut self, delivery: DeliveryId, arrived: bool) -> Option<Pending> {
         let ended = self.pending.remove(&delivery)?;
         let queue = &mut self.queues[ended.channel as usize];
         queue.by_order.remove(&ended.order);
@@ -342,18 +409,22 @@ impl State {
             && let Some(pending) = self.pending.get_mut(&next)
         {
             if let Some(rare) = &mut pending.rare {
-                rare.behind = None;
+                rare.behind = rare.behind.filter(|first| *first != delivery);
+                rare.behind_also.retain(|first| *first != delivery);
+                rare.has_opened |= arrived;
             }
-            let rank = pending.rank(next);
-            self.queues[pending.channel as usize].ready.insert(rank);
+            if pending.behind().next().is_none() {
+                let rank = pending.rank(next);
+                self.queues[pending.channel as usize].ready.insert(rank);
+            }
         }
         Some(ended)
     }
 
     fn suppressed(&mut self, delivery: DeliveryId) {
-        let Some(ended) = self.end(delivery) else { return };
+        let Some(ended) = self.end(delivery, false) else { return };
         let rank = ended.rank(delivery);
-        if let Some(first) = ended.behind() {
+        for first in ended.behind() {
             self.behind.remove(&first);
         }
         let queue = &mut self.queues[ended.channel as usize];
@@ -388,6 +459,19 @@ impl State {
         queue.handed_on[step] = queue.handed_on[step].max(next);
     }
 
+    fn state_changed(&mut self, change: &StateChanged) {
+        if change.state == balefire_model::State::Resolved
+            && let Some(open) = self.open.get(change.incident)
+        {
+            // Its channels are still to hear that the one works again which it tells of.
+            let told_by = |queue: &&mut Queue| queue.told_by == Some(change.incident);
+            let heard: Vec<String> = open.heard().map(str::to_owned).collect();
+            self.queues.iter_mut().filter(told_by).for_each(|queue| queue.heard = Some(heard.clone()));
+        }
+        let matters = !self.pending.is_empty() || self.dead.len() > 0;
+        self.open.changed(change, matters);
+    }
+
     fn health_changed(&mut self, at: Timestamp, changed: &HealthChanged) {
         let channel = self.channel(&changed.channel);
         let queue = self.queue(channel);
@@ -395,13 +479,15 @@ impl State {
             queue.recovered_at = Some(at);
         }
         queue.told_by = changed.failing_since.map(|_| changed.told_by);
+        queue.heard = None;
     }
 
     fn redriven(&mut self, at: Timestamp, delivery: DeliveryId) {
         let Some(dead) = self.dead.take(delivery) else { return };
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
-        let rare = Rare { stands_in_for: dead.stands_in_for, behind: None, handed_on: dead.handed_on };
+        let DeadLetter { stands_in_for, resolved_at, handed_on, .. } = dead;
+        let rare = Rare { stands_in_for, resolved_at, reached: dead.reached, handed_on, ..Rare::default() };
         let about = About { incident: dead.incident, accepted_at: dead.accepted_at, severity: dead.severity };
         let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
         self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });
@@ -437,16 +523,23 @@ impl State {
                 pending.due = Some(due);
                 pending.plain |= ended.plain_next;
                 pending.waits_for_channel = matches!(ended.outcome, Outcome::Rejected { .. });
+                if let Some(posted) = ended.outcome.posted() {
+                    pending.rare.get_or_insert_default().reached = Some(posted.to_owned());
+                }
                 queue.waiting.insert((due.into(), pending.rank(ended.delivery)));
             }
             Next::Done => {
                 self.open.ended(pending.incident, ended.delivery, true);
-                self.end(ended.delivery);
+                if let Some(posted) = ended.outcome.posted() {
+                    self.open.posted(pending.incident, ended.delivery, posted);
+                    self.closes(ended.delivery, posted);
+                }
+                self.end(ended.delivery, true);
             }
             Next::GiveUp { cause, reason } => {
                 self.open.ended(pending.incident, ended.delivery, false);
                 let handed_on = self.steps_taken(ended.delivery);
-                if let Some(pending) = self.end(ended.delivery) {
+                if let Some(pending) = self.end(ended.delivery, false) {
                     let letter = DeadLetter::new(at, ended, &pending, (*cause, reason));
                     let letter = DeadLetter { handed_on, ..letter };
                     self.dead.insert(ended.delivery, letter);
@@ -455,6 +548,14 @@ impl State {
         }
         if is_back {
             self.let_go(channel);
+        }
+    }
+
+    /// What waits for a delivery closes what stands there.
+    fn closes(&mut self, delivery: DeliveryId, posted: &str) {
+        let next = self.behind.get(&delivery).and_then(|next| self.pending.get_mut(next));
+        if let Some(pending) = next {
+            pending.rare.get_or_insert_default().opened.get_or_insert_with(|| posted.to_owned());
         }
     }
 
@@ -470,6 +571,13 @@ impl State {
                     queue.ready.insert(rank);
                 }
                 None => _ = queue.waiting.insert((due, rank)),
+            }
+        }
+        // What was due may have been looked at, and lies ready; in replay it still waits.
+        for rank in queue.tried() {
+            if let Some(pending) = self.pending.get_mut(&rank.delivery).filter(|pending| pending.waits_for_channel) {
+                pending.due = None;
+                pending.waits_for_channel = false;
             }
         }
     }

@@ -10,24 +10,13 @@ use balefire_engine::{
 };
 use balefire_model::record::StateChanged;
 use balefire_model::{Cause, Incident, IncidentId, Outcome, Reason, Record, Severity, State};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use made::{at, incident};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
-}
-
-fn incident(number: u32, severity: Severity) -> Arc<Incident> {
-    let json = format!(
-        r#"{{"id":"01935f1c-7c00-7000-8000-{number:012}","title":"incident {number}","severity":"{severity}",
-            "detected_by":"rule","fingerprint":"f","source":"s","received_at":"2026-01-01T00:00:00Z"}}"#
-    );
-    let incident: Incident = serde_json::from_str(&json).unwrap();
-    Arc::new(Incident { id: IncidentId::derive(at(0), &number.to_string()), ..incident })
-}
+mod made;
 
 struct Bench {
     engine: Engine,
@@ -148,6 +137,22 @@ fn a_storm_of_lows_becomes_one_message_and_criticals_pass_it() {
     assert_eq!(bench.jobs[0].reason, Reason::Summary);
     bench.end_all(12, &delivered());
     assert_eq!(bench.engine.state().pending(), 0, "each of the 5,000 has an ending");
+}
+
+#[test]
+fn an_end_does_not_come_for_what_was_told_of_in_a_summary() {
+    let mut bench = Bench::new(ChannelPolicy { follows_up: true, ..storm() });
+    bench.submit(1, lows(1..100));
+    let incident = incident(50, Severity::Low).id;
+    bench.step(
+        2,
+        Input::Change(StateChanged { incident, state: State::Resolved, by: "ana".into(), comment: "".into() }),
+    );
+    bench.step(11, Input::Tick);
+    bench.count(11);
+    bench.end_all(12, &delivered());
+    assert_eq!(bench.suppressed("nothing-to-close"), 1);
+    assert_eq!((bench.jobs.len(), bench.engine.state().pending()), (0, 0));
 }
 
 #[test]

@@ -3,34 +3,13 @@
 
 use balefire_engine::route::{Preset, Route, Routing};
 use balefire_engine::{Act, ChannelPolicy, Engine, Input, Rate, Settings, Submission};
-use balefire_model::incident::Extra;
-use balefire_model::{Fingerprint, Incident, IncidentId, Record, Severity};
-use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use balefire_model::{Record, Severity};
+use jiff::Timestamp;
+use made::{at, incident};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn incident(number: u128) -> Arc<Incident> {
-    Arc::new(Incident {
-        id: IncidentId(uuid::Uuid::from_u128(number)),
-        title: format!("incident {number}"),
-        severity: Severity::High,
-        severity_original: None,
-        detected_by: "test".to_owned(),
-        description: String::new(),
-        nist_controls: Vec::new(),
-        cui_involved: false,
-        incident_id: None,
-        events: Vec::new(),
-        labels: BTreeMap::new(),
-        fingerprint: Fingerprint("f".to_owned()),
-        source: "test".to_owned(),
-        event_time: None,
-        received_at: Timestamp::UNIX_EPOCH,
-        notes: Vec::new(),
-        extra: Extra::default(),
-    })
-}
+mod made;
 
 /// Two channels; the second gets everything, twice a minute.
 fn settings() -> Arc<Settings> {
@@ -52,8 +31,11 @@ fn settings() -> Arc<Settings> {
     })
 }
 
-fn submit(engine: &mut Engine, at: Timestamp, numbers: std::ops::Range<u128>) -> (Vec<Record>, usize) {
-    let submission = Submission { incidents: numbers.map(incident).collect(), ..Submission::default() };
+fn submit(engine: &mut Engine, at: Timestamp, numbers: std::ops::Range<u32>) -> (Vec<Record>, usize) {
+    let submission = Submission {
+        incidents: numbers.map(|number| incident(number, Severity::High)).collect(),
+        ..Submission::default()
+    };
     let effects = engine.step(at, Input::Submit(submission));
     let sent = effects.acts.iter().filter(|act| matches!(act, Act::Send(_))).count();
     (effects.records, sent)
@@ -61,7 +43,7 @@ fn submit(engine: &mut Engine, at: Timestamp, numbers: std::ops::Range<u128>) ->
 
 #[test]
 fn a_replay_remembers_what_the_live_engine_remembers_so_that_a_restart_breaks_no_rate() {
-    let start = Timestamp::UNIX_EPOCH;
+    let start = at(0);
     let mut live = Engine::default();
     let mut records = live.resume(start, "1", settings()).records;
     let (more, sent) = submit(&mut live, start, 0..3);
@@ -75,8 +57,9 @@ fn a_replay_remembers_what_the_live_engine_remembers_so_that_a_restart_breaks_no
     let restored = Engine::restore(live.state().snapshot().get().as_bytes()).unwrap();
     for mut engine in [again, restored] {
         let sends = |engine: &mut Engine, seconds| {
-            let at = start.checked_add(SignedDuration::from_secs(seconds)).unwrap();
-            let effects = if seconds == 1 { engine.resume(at, "1", settings()) } else { engine.step(at, Input::Tick) };
+            let now = at(seconds);
+            let effects =
+                if seconds == 1 { engine.resume(now, "1", settings()) } else { engine.step(now, Input::Tick) };
             effects.acts.len()
         };
         assert_eq!(sends(&mut engine, 1), 0, "both attempts of this minute were made before the restart");

@@ -1,42 +1,20 @@
 //! When a snapshot is taken: often enough for a start to be quick, and never one that a journal would refuse.
 
 use balefire_engine::{Engine, Input, Settings, Submission};
-use balefire_model::incident::Extra;
-use balefire_model::{Fingerprint, Incident, IncidentId, Record, Severity};
-use jiff::Timestamp;
-use std::collections::BTreeMap;
+use balefire_model::{Record, Severity};
+use made::{at, incident};
 use std::sync::Arc;
 
-fn incident(number: u128) -> Arc<Incident> {
-    Arc::new(Incident {
-        id: IncidentId(uuid::Uuid::from_u128(number)),
-        title: format!("incident {number}"),
-        severity: Severity::High,
-        severity_original: None,
-        detected_by: "test".to_owned(),
-        description: String::new(),
-        nist_controls: Vec::new(),
-        cui_involved: false,
-        incident_id: None,
-        events: Vec::new(),
-        labels: BTreeMap::new(),
-        fingerprint: Fingerprint("f".to_owned()),
-        source: "test".to_owned(),
-        event_time: None,
-        received_at: Timestamp::UNIX_EPOCH,
-        notes: Vec::new(),
-        extra: Extra::default(),
-    })
-}
+mod made;
 
 /// Whether 60,000 records lead to a snapshot, where the memory holds a text of this length.
 fn is_taken(bytes: usize) -> bool {
     let mut engine = Engine::default();
     let settings = Settings { digest: "d".repeat(bytes), ..Settings::default() };
-    let configured = engine.step(Timestamp::UNIX_EPOCH, Input::Configure(Arc::new(settings)));
-    let incidents = (0..30_000).map(incident).collect();
+    let configured = engine.step(at(0), Input::Configure(Arc::new(settings)));
+    let incidents = (0..30_000).map(|number| incident(number, Severity::High)).collect();
     let submission = Submission { incidents, ..Submission::default() };
-    let submitted = engine.step(Timestamp::UNIX_EPOCH, Input::Submit(submission));
+    let submitted = engine.step(at(0), Input::Submit(submission));
     let records = configured.records.iter().chain(&submitted.records);
     records.filter(|record| matches!(record, Record::Snapshot(_))).count() == 1
 }

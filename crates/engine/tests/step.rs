@@ -7,40 +7,14 @@ use balefire_engine::route::{Preset, Route, Routing};
 use balefire_engine::{
     Act, Answer, ChannelPolicy, Effects, Engine, Idempotency, Input, Job, Rate, Settings, Submission,
 };
-use balefire_model::incident::Extra;
 use balefire_model::record::Next;
-use balefire_model::{Cause, Fingerprint, Incident, IncidentId, Outcome, Record, Severity};
-use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use balefire_model::{Cause, Incident, Outcome, Record, Severity};
+use jiff::Timestamp;
+use made::{at, incident};
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + seconds)
-}
-
-fn incident(number: u128, severity: Severity) -> Arc<Incident> {
-    Arc::new(Incident {
-        id: IncidentId(Uuid::from_u128(number)),
-        title: format!("incident {number}"),
-        severity,
-        severity_original: None,
-        detected_by: "test".to_owned(),
-        description: String::new(),
-        nist_controls: Vec::new(),
-        cui_involved: false,
-        incident_id: None,
-        events: Vec::new(),
-        labels: BTreeMap::new(),
-        fingerprint: Fingerprint("f".to_owned()),
-        source: "test".to_owned(),
-        event_time: None,
-        received_at: at(0),
-        notes: Vec::new(),
-        extra: Extra::default(),
-    })
-}
+mod made;
 
 /// Every incident from low on goes to every channel named here.
 fn settings(channels: &[(&str, u32, &[Rate])]) -> Arc<Settings> {

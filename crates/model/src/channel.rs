@@ -49,6 +49,8 @@ pub struct Delivery<'a> {
     pub reason: Reason,
     /// The channel that should have carried it, where this one stands in.
     pub stands_in_for: Option<&'a str>,
+    /// When the incident was resolved, where the message tells of that.
+    pub resolved_at: Option<Timestamp>,
     /// Render without the user's template: the far side has refused what it made of this incident.
     pub plain: bool,
     /// The link by which its reader acknowledges the incident, where people can reach us.

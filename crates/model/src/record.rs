@@ -46,6 +46,8 @@ pub enum Record {
     Redriven(Redriven),
     /// Somebody gave dead letters up for good.
     Purged(Purged),
+    /// The clock shows an earlier time than it did: what waits for a time waits for as long as before.
+    ClockSetBack(ClockSetBack),
 }
 
 /// See [`Record::Started`].
@@ -128,6 +130,15 @@ pub struct Planned {
     /// The delivery that must have ended before this one may begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<DeliveryId>,
+    /// Further ones that must have ended, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind_also: Vec<DeliveryId>,
+    /// Something that it closes has arrived, so that it goes out whatever becomes of what it waits for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_opened: bool,
+    /// Where the message stands that it closes, as [`crate::Outcome::posted`] gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<String>,
     /// Whether the channel wants to hear when the incident is over.
     #[serde(default, skip_serializing_if = "is_false")]
     pub follows_up: bool,
@@ -324,6 +335,13 @@ pub struct Purged {
     pub comment: String,
 }
 
+/// See [`Record::ClockSetBack`]. What it was set back to is the record's own time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSetBack {
+    /// The time of the record before.
+    pub from: Timestamp,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(value: &bool) -> bool {
     !value
@@ -367,6 +385,7 @@ impl Record {
             Record::HealthChanged(_) => kind::HEALTH_CHANGED,
             Record::Redriven(_) => kind::REDRIVEN,
             Record::Purged(_) => kind::PURGED,
+            Record::ClockSetBack(_) => kind::CLOCK_SET_BACK,
         }
     }
 
@@ -390,6 +409,7 @@ impl Record {
             Record::HealthChanged(r) => json(r),
             Record::Redriven(r) => json(r),
             Record::Purged(r) => json(r),
+            Record::ClockSetBack(r) => json(r),
         };
         Entry { kind: self.kind(), at, payload }
     }
@@ -417,6 +437,7 @@ impl Record {
             kind::HEALTH_CHANGED => Record::HealthChanged(parse("health_changed", bytes)?),
             kind::REDRIVEN => Record::Redriven(parse("redriven", bytes)?),
             kind::PURGED => Record::Purged(parse("purged", bytes)?),
+            kind::CLOCK_SET_BACK => Record::ClockSetBack(parse("clock_set_back", bytes)?),
             other => return Err(DecodeError::Kind(other)),
         })
     }
@@ -456,6 +477,8 @@ pub mod kind {
     pub const REDRIVEN: u16 = 15;
     /// [`super::Record::Purged`].
     pub const PURGED: u16 = 16;
+    /// [`super::Record::ClockSetBack`].
+    pub const CLOCK_SET_BACK: u16 = 17;
 
     /// The kind's name as `balefire journal cat` prints it.
     #[must_use]
@@ -477,6 +500,7 @@ pub mod kind {
             HEALTH_CHANGED => "health_changed",
             REDRIVEN => "redriven",
             PURGED => "purged",
+            CLOCK_SET_BACK => "clock_set_back",
             _ => "unknown",
         }
     }

@@ -30,7 +30,7 @@ impl Journal {
 }
 
 /// The kinds of records that there are.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "started",
     "submitted",
     "accepted",
@@ -47,6 +47,7 @@ const KINDS: [&str; 16] = [
     "health_changed",
     "redriven",
     "purged",
+    "clock_set_back",
 ];
 
 const CAT_EXAMPLES: &str = "\

@@ -177,6 +177,7 @@ fn delivery<'a>(
         channel: &channel.name,
         reason,
         stands_in_for,
+        resolved_at: (reason == Reason::Resolved).then_some(now),
         plain: false,
         ack_url: None,
         reached: None,

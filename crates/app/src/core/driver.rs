@@ -247,14 +247,26 @@ impl Driver {
     }
 
     fn send(&mut self, job: Job) {
-        let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, plain, attempt } = job;
+        let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, attempt, .. } = job;
+        let Job { resolved_at, plain, reached, opened, .. } = job;
         let subject = match self.incidents.get(accepted_at) {
             Ok(subject) => subject,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
         self.under_way.insert(delivery, (incident.received_at(), severity));
         let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, incident, &channel));
-        let job = transport::Job { delivery, subject, reason, stands_in_for, plain, ack_url, attempt };
+        let job = transport::Job {
+            delivery,
+            subject,
+            reason,
+            stands_in_for,
+            resolved_at,
+            plain,
+            ack_url,
+            reached,
+            opened,
+            attempt,
+        };
         if self.workers.send(&channel, job).is_err() {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }

@@ -199,6 +199,7 @@ async fn again(
             channel: &letter.channel,
             reason: letter.reason,
             stands_in_for: letter.stands_in_for.as_deref(),
+            resolved_at: letter.resolved_at,
             plain,
             ack_url: None,
             reached: None,

@@ -3,6 +3,7 @@
 
 use balefire_channels::{Channel, Reply, Transport};
 use balefire_model::{Cause, DeliveryId, Entry, Incident, Outcome, Reason, Record, text};
+use jiff::Timestamp;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +35,16 @@ pub(crate) struct Job {
     pub(crate) reason: Reason,
     /// The channel that should have carried it.
     pub(crate) stands_in_for: Option<String>,
+    /// When the incident was resolved, where it tells of that.
+    pub(crate) resolved_at: Option<Timestamp>,
     /// Without the user's template.
     pub(crate) plain: bool,
     /// The link by which its reader acknowledges the incident.
     pub(crate) ack_url: Option<String>,
+    /// What of it has arrived in earlier attempts.
+    pub(crate) reached: Option<String>,
+    /// Where the message stands that it closes.
+    pub(crate) opened: Option<String>,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
 }

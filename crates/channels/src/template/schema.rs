@@ -65,6 +65,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             channel: "sample",
             reason,
             stands_in_for,
+            resolved_at: None,
             plain: false,
             ack_url: None,
             reached: None,

@@ -131,6 +131,7 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         channel: "soc",
         reason: Reason::Opened,
         stands_in_for: None,
+        resolved_at: None,
         plain: false,
         ack_url: None,
         reached: None,

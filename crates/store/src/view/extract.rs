@@ -95,7 +95,9 @@ fn matter(kind: u16, payload: &[u8]) -> Result<Matter<'_>, DecodeError> {
             let step: Step = parse(kind, payload)?;
             Matter::Step(step.incident)
         }
-        kind::STARTED | kind::CONFIGURED | kind::STOPPED | kind::HEALTH_CHANGED => Matter::Engine,
+        kind::STARTED | kind::CONFIGURED | kind::STOPPED | kind::HEALTH_CHANGED | kind::CLOCK_SET_BACK => {
+            Matter::Engine
+        }
         kind::SUBMITTED | kind::INPUT_READ | kind::SNAPSHOT => Matter::Nothing,
         other => return Err(DecodeError::Kind(other)),
     })

@@ -151,6 +151,7 @@ impl IncidentView {
             | Record::InputRead(_)
             | Record::Snapshot(_)
             | Record::HealthChanged(_)
+            | Record::ClockSetBack(_)
             | Record::Stopped(_) => {}
         }
     }

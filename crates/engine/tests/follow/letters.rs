@@ -1,0 +1,66 @@
+//! What was given up, what a template spoilt, and what is kept for critical.
+
+use crate::bench::{Bench, channel, delivered, id, pair, rejected, settings};
+use balefire_engine::{Act, Answer, ChannelPolicy, DeadLetterFilter, DeadLetterOrder, Input, Rate};
+use balefire_model::{Cause, Severity};
+use std::time::Duration;
+
+#[test]
+fn dead_letters_are_listed_redriven_and_purged_by_filter() {
+    let mut bench = Bench::new(pair());
+    for number in 1..=3 {
+        bench.submit(0, number, Severity::High);
+        bench.end(1, "hook", rejected(if number == 3 { Cause::Size } else { Cause::Schema }));
+    }
+    let dead = |bench: &Bench| bench.engine.dead_letters(&DeadLetterFilter::default()).count();
+    assert_eq!(dead(&bench), 3);
+    let order = |filter, purge: Option<&str>| {
+        let purge = purge.map(str::to_owned);
+        Input::DeadLetters(DeadLetterOrder { filter, by: "anna".to_owned(), purge })
+    };
+    let size = DeadLetterFilter { cause: Some(Cause::Size), ..DeadLetterFilter::default() };
+    assert_eq!(bench.step(2, order(size, Some("too old"))), ["purged hook"]);
+    let one = DeadLetterFilter { incidents: vec![id(1)], ..DeadLetterFilter::default() };
+    assert_eq!(bench.step(3, order(one, None)), ["again hook", "try hook"]);
+    let Some(Act::Answer(Answer::Moved { deliveries, left: 0 })) =
+        bench.acts.iter().rfind(|act| matches!(act, Act::Answer(_)))
+    else {
+        panic!("no answer")
+    };
+    assert_eq!((deliveries.len(), dead(&bench)), (1, 1));
+    assert!(bench.end(4, "hook", delivered()).is_empty());
+    assert_eq!((dead(&bench), bench.engine.state().pending()), (1, 0));
+}
+
+#[test]
+fn what_a_template_may_have_spoilt_is_tried_once_without_it() {
+    let hook = ChannelPolicy { has_template: true, ..channel("hook") };
+    let mut bench = Bench::new(settings(vec![hook, channel("pager")], &[]));
+    bench.submit(0, 1, Severity::High);
+    assert_eq!(bench.end(1, "hook", rejected(Cause::Schema)), ["try hook"]);
+    assert!(matches!(bench.acts.last(), Some(Act::Send(job)) if job.plain));
+    assert!(bench.end(2, "hook", rejected(Cause::Schema)).is_empty());
+    assert_eq!(bench.engine.dead_letters(&DeadLetterFilter::default()).count(), 1);
+}
+
+#[test]
+fn a_part_of_the_window_and_of_each_rate_is_kept_for_critical() {
+    let windowed = |in_flight| ChannelPolicy { in_flight, ..channel("hook") };
+    let rated = |count| ChannelPolicy { rates: vec![Rate { count, per: Duration::from_secs(60) }], ..windowed(1000) };
+    for (policy, others, all) in [
+        (windowed(3), 3, 3),
+        (windowed(4), 3, 4),
+        (windowed(16), 14, 16),
+        (windowed(128), 120, 128),
+        (rated(4), 4, 4),
+        (rated(10), 8, 10),
+    ] {
+        let shown = format!("{policy:?}");
+        let mut bench = Bench::new(settings(vec![policy, channel("pager")], &[]));
+        let mut submit = |severity, from: u32| -> usize {
+            (from..from + 200).map(|number| bench.submit(0, number, severity).len()).sum()
+        };
+        assert_eq!(submit(Severity::High, 0), others, "{shown}");
+        assert_eq!(submit(Severity::Critical, 1000), all - others, "{shown}");
+    }
+}
