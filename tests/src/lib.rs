@@ -8,14 +8,11 @@ pub mod deliveries;
 pub mod disk;
 pub mod greylist;
 pub mod injection;
-<<<<<<< HEAD
 pub mod mongo;
-=======
 pub mod opensearch;
->>>>>>> origin/main
 pub mod postfix;
-pub mod relay;
 pub mod python;
+pub mod relay;
 pub mod rsyslog;
 pub mod server;
 pub mod sink;
