@@ -142,7 +142,10 @@ fn tell_followed_up(followed: &FollowedUp) -> String {
 /// What a delivery waits for, where it does.
 fn tell_behind(planned: &Planned) -> Option<String> {
     let first = planned.behind?;
-    Some(format!("the delivery to {} waits until delivery {first} has ended", planned.channel))
+    let also = planned.behind_also.iter().fold(String::new(), |also, delivery| format!("{also} and {delivery}"));
+    let what = if also.is_empty() { "delivery" } else { "deliveries" };
+    let end = if also.is_empty() { "has ended" } else { "have ended" };
+    Some(format!("the delivery to {} waits until {what} {first}{also} {end}", planned.channel))
 }
 
 fn list(channels: &[String]) -> String {
@@ -213,10 +216,16 @@ mod tests {
     fn every_step_after_the_routing_has_its_sentence() {
         let planned = json!({ "delivery": "dc928552-11f2-8e39-af27-f60849dc3962", "channel": "hook", "reason": "resolved",
             "behind": "dc928552-11f2-8e39-af27-f60849dc3961" });
-        let followed = json!({ "accepted_at": 1, "severity": "high", "cause": "resolved", "because": "resolved by ann",
+        let mut followed = json!({ "accepted_at": 1, "severity": "high", "cause": "resolved", "because": "resolved by ann",
             "deliveries": [planned] });
         let waits = "the delivery to hook waits until delivery dc928552-11f2-8e39-af27-f60849dc3961 has ended";
-        assert_eq!(told(12, followed), format!("resolved by ann: hook; {waits}"));
+        assert_eq!(told(12, followed.clone()), format!("resolved by ann: hook; {waits}"));
+        followed["deliveries"][0]["behind_also"] = json!(["dc928552-11f2-8e39-af27-f60849dc3963"]);
+        let both = "deliveries dc928552-11f2-8e39-af27-f60849dc3961 and dc928552-11f2-8e39-af27-f60849dc3963 have ended";
+        assert_eq!(told(12, followed), format!("resolved by ann: hook; the delivery to hook waits until {both}"));
+        let spared = json!({ "accepted_at": 1, "severity": "high", "because": "channel spare does not step in: it is over",
+            "cause": { "fallback": { "delivery": "dc928552-11f2-8e39-af27-f60849dc3961", "step": 0 } } });
+        assert_eq!(told(12, spared), "channel spare does not step in: it is over: no channel");
         let suppressed = json!({ "rule": "resolved-first", "because": "it was over" });
         assert_eq!(told(13, suppressed), "delivery to hook suppressed by resolved-first: it was over");
         assert_eq!(told(15, json!({ "by": "ann" })), "dead letter to hook sent on its way again by ann");
