@@ -253,7 +253,8 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
         let finished = match Leg::begin(job, (self.script.now)()) {
             Ok(mut leg) => {
                 let in_time = tokio::time::timeout(self.script.limit, self.travel(&mut leg)).await;
-                leg.end(in_time.unwrap_or_else(|_| self.script.out_of_time()))
+                let outcome = in_time.unwrap_or_else(|_| self.abandon(&mut leg));
+                leg.end(outcome)
             }
             Err(unreadable) => unreadable,
         };
@@ -266,6 +267,18 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
                 Step::Done(outcome) => return outcome,
                 // Boxed: an attempt is moved several times on its way into a task, and should be small.
                 Step::Send(request) => leg.replies.push(Box::pin(self.line.exec(request)).await),
+            }
+        }
+    }
+
+    /// What has become of an attempt whose time is up: the channel knows what was reached before. Whatever else it would
+    /// send has no answer.
+    fn abandon(&self, leg: &mut Leg) -> Outcome {
+        let detail = format!("no answer within {:?}", self.script.limit);
+        loop {
+            match self.script.step(leg) {
+                Step::Done(outcome) => return outcome,
+                Step::Send(_) => leg.replies.push(Reply::Failed { cause: Cause::Network, detail: detail.clone() }),
             }
         }
     }
