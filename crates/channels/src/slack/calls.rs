@@ -22,7 +22,7 @@ pub(super) enum Method {
 }
 
 impl Method {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Method::LookupByEmail => "users.lookupByEmail",
             Method::Open => "conversations.open",

@@ -228,7 +228,7 @@ fn conversation(user: &str, talk: &mut Talk<'_>) -> Result<Result<String, Fault>
 fn id(value: &Value, method: Method) -> Result<String, Fault> {
     match value.as_str().filter(|id| is_id(id)) {
         Some(id) => Ok(id.to_owned()),
-        None => Err(unfit(format!("{method:?}: the answer has no id"))),
+        None => Err(unfit(format!("{}: the answer has no id", method.name()))),
     }
 }
 

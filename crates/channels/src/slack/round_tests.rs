@@ -295,6 +295,6 @@ fn answers_that_lie_lead_nowhere() {
         _ => answer(&json!({ "ok": true, "channel": "C1=C2/1.2, C3", "ts": "1; not" })),
     };
     let (_, outcome) = attempt(channel.as_ref(), &delivery(&incident), liar);
-    let detail = "posted C0002=C0002; not ann@example.org: LookupByEmail: the answer has no id";
+    let detail = "posted C0002=C0002; not ann@example.org: users.lookupByEmail: the answer has no id";
     assert_eq!(outcome, Outcome::Rejected { cause: Cause::Network, detail: detail.into() });
 }
