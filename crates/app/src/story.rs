@@ -221,7 +221,8 @@ mod tests {
         let waits = "the delivery to hook waits until delivery dc928552-11f2-8e39-af27-f60849dc3961 has ended";
         assert_eq!(told(12, followed.clone()), format!("resolved by ann: hook; {waits}"));
         followed["deliveries"][0]["behind_also"] = json!(["dc928552-11f2-8e39-af27-f60849dc3963"]);
-        let both = "deliveries dc928552-11f2-8e39-af27-f60849dc3961 and dc928552-11f2-8e39-af27-f60849dc3963 have ended";
+        let both =
+            "deliveries dc928552-11f2-8e39-af27-f60849dc3961 and dc928552-11f2-8e39-af27-f60849dc3963 have ended";
         assert_eq!(told(12, followed), format!("resolved by ann: hook; the delivery to hook waits until {both}"));
         let spared = json!({ "accepted_at": 1, "severity": "high", "because": "channel spare does not step in: it is over",
             "cause": { "fallback": { "delivery": "dc928552-11f2-8e39-af27-f60849dc3961", "step": 0 } } });
