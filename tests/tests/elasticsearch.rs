@@ -99,7 +99,7 @@ fn incidents_become_documents_that_no_sender_can_make_conflict() {
     check_all_once(&node, "stream", &ids);
 
     // Records are stored as they came; where half of them conflict with the mapping, that half is stored in our own form.
-    let kinds = |number: usize| if number % 2 == 0 { json!(number) } else { json!("x") };
+    let kinds = |number: usize| if number.is_multiple_of(2) { json!(number) } else { json!("x") };
     let records = send(&server, (100..120).map(|number| record(number, kinds(number))).collect());
     ids.extend(records.clone());
     check_all_once(&node, "native", &ids);

@@ -103,7 +103,7 @@ fn what_the_collector_refuses_is_given_up_alone_and_a_busy_one_is_waited_for() {
     let server = site.start();
     let mut incidents: Vec<Value> = Vec::new();
     for number in 0..40 {
-        incidents.push(incident(number, if number % 2 == 0 { "Incident" } else { "Spoiled" }));
+        incidents.push(incident(number, if number.is_multiple_of(2) { "Incident" } else { "Spoiled" }));
     }
     let ids = server.send(&Value::Array(incidents)).expect(202).ids();
     let good: Vec<String> = ids.iter().step_by(2).cloned().collect();

@@ -273,9 +273,10 @@ struct Because {
     reason: Option<String>,
 }
 
-/// Whether a result says that the index takes no writes now.
+/// Whether a result, or the answer to a whole request, says that the index takes no writes now.
 pub(super) fn is_block(body: &[u8]) -> bool {
-    body.starts_with(b"cluster_block_exception")
+    const NAME: &[u8] = b"cluster_block_exception";
+    body[..body.len().min(WORDS_BYTES_MAX)].windows(NAME.len()).any(|words| words == NAME)
 }
 
 impl Exchange for Documents<'_> {

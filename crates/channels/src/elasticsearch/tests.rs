@@ -142,6 +142,8 @@ fn what_is_too_large_together_is_halved_until_one_is_left() {
 #[test]
 fn an_answer_to_the_whole_request_is_the_answer_to_each() {
     check(2, vec![http(401, "who?")], &["a 1+2"], &["auth: HTTP 401: who?"; 2]);
+    let blocked = r#"{"error":{"type":"cluster_block_exception"}}"#;
+    check(1, vec![http(403, blocked)], &["a 1"], &[&format!("quota: HTTP 403: {blocked}")]);
     check(2, vec![http(429, "")], &["a 1+2"], &["later Some(7000)"; 2]);
     let unavailable = vec![http(503, ""), http(503, "")];
     check(2, unavailable, &["a 1+2", "b 1+2"], &["later Some(7000)"; 2]);
