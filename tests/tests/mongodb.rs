@@ -227,6 +227,14 @@ fn tls_wants_an_authority_that_knows_the_server() {
     wait_for_each_once(&mongo, &[id]);
 }
 
+/// Waits until so many more documents are there that the server is at work, with more to come; gives their number.
+fn wait_for_more(mongo: &Mongo, before: usize) -> usize {
+    wait::until("more documents come", || match mongo.count("balefire", "incidents") {
+        more if more > before + 500 => Ok(more),
+        few => Err(format!("{few} documents, {before} before")),
+    })
+}
+
 #[test]
 fn twenty_thousand_incidents_are_twenty_thousand_documents_though_the_server_goes_three_times() {
     let certificates = Certificates::new();
@@ -238,7 +246,7 @@ fn twenty_thousand_incidents_are_twenty_thousand_documents_though_the_server_goe
     for batch in 0..INCIDENTS / 500 {
         ids.extend(send(&server, batch, 500));
         if matches!(batch, 8 | 18 | 28) {
-            goings.push(mongo.count("balefire", "incidents"));
+            goings.push(wait_for_more(&mongo, goings.last().copied().unwrap_or(0)));
             // Twice in the middle of an insert, once in good order.
             if batch == 18 { mongo.stop() } else { mongo.kill() }
         }
