@@ -52,10 +52,10 @@ pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
         reason: Reason::Opened,
         stands_in_for: None,
         resolved_at: None,
-        reached: None,
-        opened: None,
         plain: false,
         ack_url: None,
+        reached: None,
+        opened: None,
         attempt: number,
     }
 }
@@ -184,7 +184,7 @@ async fn a_request_of_another_kind_fails_and_an_endless_channel_ends() {
     assert!(detail(&outcomes[&0], Cause::Network).contains("cannot go over HTTP"));
     let endless = |_: &Delivery<'_>, _: &[Reply]| Step::Send(Request::Line(b"x".to_vec()));
     let outcomes = start(http(), 2, LONG, endless).finish(&["a"]).await;
-    assert!(detail(&outcomes[&0], Cause::Schema).contains("more than 32 requests"));
+    assert!(detail(&outcomes[&0], Cause::Schema).contains("more than 400 requests"));
     let directory = tempfile::tempdir().unwrap();
     let outcomes = start(file(directory.path().join("f")), 2, LONG, post).finish(&["http://a/"]).await;
     assert!(detail(&outcomes[&0], Cause::Network).contains("cannot go over a file"));
@@ -221,9 +221,9 @@ async fn an_answer_that_does_not_come_fails_in_time_and_disturbs_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let outcomes = start(http(), 2, Duration::from_millis(50), post).finish(&[&url, "http://127.0.0.1:1/", &url]).await;
-    assert_eq!(detail(&outcomes[&0], Cause::Network), "no answer within 50ms");
+    assert!(detail(&outcomes[&0], Cause::Network).contains("no answer within 50ms"));
     assert!(detail(&outcomes[&1], Cause::Network).contains("Connection refused"));
-    assert_eq!(detail(&outcomes[&2], Cause::Network), "no answer within 50ms");
+    assert!(detail(&outcomes[&2], Cause::Network).contains("no answer within 50ms"));
 }
 
 #[tokio::test]
