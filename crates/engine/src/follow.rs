@@ -62,7 +62,7 @@ impl Engine {
         if self.state.pending.contains_key(&planned.delivery) || self.state.dead.get(planned.delivery).is_some() {
             return None;
         }
-        let told = || open.told.iter().filter(|told| told.channel == channel);
+        let told = || open.told.iter().filter(|told| *told.channel == *channel);
         let arrived = told().any(|told| told.arrived == Some(true));
         // What was called off a moment ago is not on its way any more.
         let on_its_way = |told: &&Told| told.arrived.is_none() && self.state.pending.contains_key(&told.delivery);

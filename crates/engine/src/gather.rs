@@ -140,7 +140,7 @@ impl Queue {
     /// The one that was never tried and was decided on first, of a severity.
     fn first_ready(&self, severity: Severity) -> Option<DeliveryId> {
         let first = self.ready.range(Rank::first_of(severity)..).next()?;
-        (first.severity() == severity).then_some(first.delivery)
+        (first.severity() == severity).then(|| self.delivery(first))
     }
 }
 
@@ -217,7 +217,8 @@ impl Engine {
         let waiting = queue.waiting.iter().map(|(_, rank)| rank).filter(|rank| rank.severity() <= up_to);
         let mut chosen = Vec::new();
         for rank in ready.chain(waiting) {
-            let pending = &self.state.pending[&rank.delivery];
+            let delivery = queue.delivery(rank);
+            let pending = &self.state.pending[&delivery];
             let fits = match (cause, policy.stale) {
                 (GatherCause::Stale, Stale::Digest(after)) => {
                     queue.recovered_at.is_some_and(|recovered| later(pending.decided_at.into(), after) <= recovered)
@@ -225,7 +226,7 @@ impl Engine {
                 _ => true,
             };
             if fits {
-                chosen.push((pending.order, rank.delivery, pending.accepted_at));
+                chosen.push((pending.order, delivery, pending.accepted_at));
             }
         }
         chosen.sort_unstable();

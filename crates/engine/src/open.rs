@@ -6,6 +6,7 @@ use balefire_model::{DeliveryId, IncidentId, Position, Reason, Severity, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How long an incident is remembered that nobody resolves. Its end, when it comes later, is in the history and goes out
 /// to nobody.
@@ -39,7 +40,7 @@ pub(crate) struct Open {
 /// A message that a later one may close.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Told {
-    pub channel: String,
+    pub channel: Arc<str>,
     pub delivery: DeliveryId,
     /// `None` while it is on its way.
     pub arrived: Option<bool>,
@@ -52,9 +53,9 @@ impl Open {
     /// The channels that were told of it, or will be, each once.
     pub(crate) fn heard(&self) -> impl Iterator<Item = &str> {
         let heard = |told: &&Told| told.arrived != Some(false);
-        let channels = self.told.iter().filter(heard).map(|told| told.channel.as_str());
+        let channels = self.told.iter().filter(heard).map(|told| &*told.channel);
         let is_first = move |(place, channel): &(usize, &str)| {
-            !self.told.iter().filter(heard).take(*place).any(|before| before.channel == *channel)
+            !self.told.iter().filter(heard).take(*place).any(|before| *before.channel == **channel)
         };
         channels.enumerate().filter(is_first).map(|(_, channel)| channel)
     }
@@ -66,6 +67,8 @@ pub(crate) struct Opens {
     incidents: BTreeMap<IncidentId, Open>,
     /// Those that are over, and the channels, by number, that hear so.
     over: BTreeMap<IncidentId, Vec<u32>>,
+    /// The channels' names, each once.
+    names: BTreeSet<Arc<str>>,
     /// The steps to come.
     due: BTreeSet<(Timestamp, IncidentId, u32)>,
 }
@@ -118,7 +121,8 @@ impl Opens {
     }
 
     /// Takes an incident back from a snapshot.
-    pub(crate) fn restore(&mut self, open: Open) {
+    pub(crate) fn restore(&mut self, mut open: Open) {
+        open.told.iter_mut().for_each(|told| told.channel = self.name(&told.channel));
         self.incidents.insert(open.about.incident, open);
     }
 
@@ -144,7 +148,8 @@ impl Opens {
         if !planned.follows_up || matches!(planned.reason, Reason::Resolved | Reason::Test) {
             return;
         }
-        let told = Told { channel: planned.channel.clone(), delivery: planned.delivery, arrived: None, posted: None };
+        let channel = self.name(&planned.channel);
+        let told = Told { channel, delivery: planned.delivery, arrived: None, posted: None };
         let open = self.entry(about);
         // One message is the rule, and a million incidents may be open.
         open.told.reserve_exact(1);
@@ -206,6 +211,15 @@ impl Opens {
         if change.state == State::Resolved {
             self.incidents.remove(&change.incident);
         }
+    }
+
+    fn name(&mut self, channel: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(channel) {
+            return name.clone();
+        }
+        let name: Arc<str> = channel.into();
+        self.names.insert(name.clone());
+        name
     }
 
     fn entry(&mut self, about: &About) -> &mut Open {

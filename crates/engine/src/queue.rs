@@ -123,18 +123,17 @@ pub(crate) const FAILING: u32 = 3;
 pub(crate) struct Rank {
     severity: Reverse<Severity>,
     attempts: u32,
-    order: u64,
-    pub delivery: DeliveryId,
+    pub order: u64,
 }
 
 impl Rank {
-    pub(crate) fn new(severity: Severity, attempts: u32, order: u64, delivery: DeliveryId) -> Rank {
-        Rank { severity: Reverse(severity), attempts, order, delivery }
+    pub(crate) fn new(severity: Severity, attempts: u32, order: u64) -> Rank {
+        Rank { severity: Reverse(severity), attempts, order }
     }
 
     /// Not after any other of its severity.
     pub(crate) fn first_of(severity: Severity) -> Rank {
-        Rank::new(severity, 0, 0, DeliveryId(uuid::Uuid::nil()))
+        Rank::new(severity, 0, 0)
     }
 
     pub(crate) fn severity(&self) -> Severity {
@@ -195,7 +194,13 @@ impl Queue {
         if self.in_flight >= self.window(policy, severity) || self.opens_at(now, policy, severity).is_some() {
             return None;
         }
-        self.ready.pop_first().map(|rank| rank.delivery)
+        let rank = self.ready.pop_first()?;
+        Some(self.delivery(&rank))
+    }
+
+    /// The delivery of a place in the queue.
+    pub(crate) fn delivery(&self, rank: &Rank) -> DeliveryId {
+        self.by_order[&rank.order]
     }
 
     fn window(&self, policy: &ChannelPolicy, severity: Severity) -> u32 {
@@ -238,7 +243,7 @@ impl Queue {
     /// What lies ready and was tried before.
     pub(crate) fn tried(&self) -> impl Iterator<Item = &Rank> {
         Severity::ALL.into_iter().flat_map(|severity| {
-            let tried = Rank::new(severity, 1, 0, DeliveryId(uuid::Uuid::nil()));
+            let tried = Rank::new(severity, 1, 0);
             self.ready.range(tried..).take_while(move |rank| rank.severity() == severity)
         })
     }

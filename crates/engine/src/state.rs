@@ -85,8 +85,8 @@ pub(crate) fn is_zero(bits: &u32) -> bool {
 }
 
 impl Pending {
-    pub(crate) fn rank(&self, delivery: DeliveryId) -> Rank {
-        Rank::new(self.severity, self.attempts, self.order, delivery)
+    pub(crate) fn rank(&self) -> Rank {
+        Rank::new(self.severity, self.attempts, self.order)
     }
 
     pub(crate) fn about(&self) -> About {
@@ -213,7 +213,7 @@ impl State {
     pub fn queues(&self) -> Vec<QueueStatus> {
         let status = |(name, queue): (&String, &Queue)| {
             let told = queue.told_by.and(queue.failing);
-            let since = |delivery| self.pending.get(delivery).map(|pending| pending.decided_at.into());
+            let since = |delivery: DeliveryId| self.pending.get(&delivery).map(|pending| pending.decided_at.into());
             let head = queue.ready.first().or(queue.waiting.first().map(|(_, rank)| rank));
             QueueStatus {
                 channel: name.clone(),
@@ -224,9 +224,9 @@ impl State {
                 failing_since: told.map(|(since, _)| since),
                 cause: told.map(|(_, cause)| cause),
                 dead: self.dead.count(name),
-                oldest_since: queue.by_order.values().next().and_then(since),
+                oldest_since: queue.by_order.values().next().copied().and_then(since),
                 paused_until: queue.paused_until,
-                head_since: head.and_then(|rank| since(&rank.delivery)),
+                head_since: head.and_then(|rank| since(queue.delivery(rank))),
             }
         };
         self.names.iter().zip(&self.queues).map(status).collect()
@@ -392,8 +392,8 @@ impl State {
         self.behind.extend(pending.behind().map(|first| (first, delivery)));
         match pending.due {
             _ if pending.behind().next().is_some() => {}
-            Some(due) => _ = queue.waiting.insert((due.into(), pending.rank(delivery))),
-            None => _ = queue.ready.insert(pending.rank(delivery)),
+            Some(due) => _ = queue.waiting.insert((due.into(), pending.rank())),
+            None => _ = queue.ready.insert(pending.rank()),
         }
         self.pending.insert(delivery, pending);
     }
@@ -414,7 +414,7 @@ impl State {
                 rare.has_opened |= arrived;
             }
             if pending.behind().next().is_none() {
-                let rank = pending.rank(next);
+                let rank = pending.rank();
                 self.queues[pending.channel as usize].ready.insert(rank);
             }
         }
@@ -423,7 +423,7 @@ impl State {
 
     fn suppressed(&mut self, delivery: DeliveryId) {
         let Some(ended) = self.end(delivery, false) else { return };
-        let rank = ended.rank(delivery);
+        let rank = ended.rank();
         for first in ended.behind() {
             self.behind.remove(&first);
         }
@@ -495,7 +495,7 @@ impl State {
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {
         let Some(pending) = self.pending.get_mut(&started.delivery) else { return };
-        let rank = pending.rank(started.delivery);
+        let rank = pending.rank();
         let queue = &mut self.queues[pending.channel as usize];
         queue.ready.remove(&rank);
         if let Some(due) = pending.due.take() {
@@ -526,7 +526,7 @@ impl State {
                 if let Some(posted) = ended.outcome.posted() {
                     pending.rare.get_or_insert_default().reached = Some(posted.to_owned());
                 }
-                queue.waiting.insert((due.into(), pending.rank(ended.delivery)));
+                queue.waiting.insert((due.into(), pending.rank()));
             }
             Next::Done => {
                 self.open.ended(pending.incident, ended.delivery, true);
@@ -564,7 +564,7 @@ impl State {
         let queue = &mut self.queues[channel as usize];
         let waiting = std::mem::take(&mut queue.waiting);
         for (due, rank) in waiting {
-            match self.pending.get_mut(&rank.delivery).filter(|pending| pending.waits_for_channel) {
+            match self.pending.get_mut(&queue.delivery(&rank)).filter(|pending| pending.waits_for_channel) {
                 Some(pending) => {
                     pending.due = None;
                     pending.waits_for_channel = false;
@@ -575,7 +575,9 @@ impl State {
         }
         // What was due may have been looked at, and lies ready; in replay it still waits.
         for rank in queue.tried() {
-            if let Some(pending) = self.pending.get_mut(&rank.delivery).filter(|pending| pending.waits_for_channel) {
+            if let Some(pending) =
+                self.pending.get_mut(&queue.delivery(rank)).filter(|pending| pending.waits_for_channel)
+            {
                 pending.due = None;
                 pending.waits_for_channel = false;
             }

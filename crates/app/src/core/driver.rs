@@ -267,7 +267,7 @@ impl Driver {
             opened,
             attempt,
         };
-        if self.workers.send(&channel, job).is_err() {
+        if !self.workers.send(&channel, job) {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }
     }

@@ -62,10 +62,9 @@ impl Workers {
         Ok(jobs)
     }
 
-    /// Hands a job to its channel's worker; gives it back where there is none that takes it.
-    pub(crate) fn send(&self, channel: &str, job: transport::Job) -> Result<(), transport::Job> {
-        let Some(worker) = self.open.get(channel) else { return Err(job) };
-        worker.try_send(job).map_err(|refused| refused.into_inner())
+    /// Hands a job to its channel's worker; false where there is none that takes it.
+    pub(crate) fn send(&self, channel: &str, job: transport::Job) -> bool {
+        self.open.get(channel).is_some_and(|worker| worker.try_send(job).is_ok())
     }
 
     /// No more jobs; what is under way is abandoned: its outcome is unknown, and the next start makes the attempt again
