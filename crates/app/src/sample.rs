@@ -24,6 +24,7 @@ pub(crate) fn test_incident(id: IncidentId, now: Timestamp, channel: &str, by: &
         event_time: None,
         received_at: now,
         notes: Vec::new(),
+        run: None,
         extra: balefire_model::incident::Extra::default(),
     }
 }

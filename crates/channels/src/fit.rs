@@ -65,6 +65,7 @@ fn shortened(incident: &Incident, (text_max, description_max, count_max): (usize
         event_time: incident.event_time,
         received_at: incident.received_at,
         notes,
+        run: None,
         extra: Extra::default(),
     }
 }

@@ -210,6 +210,7 @@ pub(crate) fn own(
         event_time: Some(now),
         received_at: now,
         notes: Vec::new(),
+        run: None,
         extra: balefire_model::incident::Extra::default(),
     }
 }

@@ -49,6 +49,7 @@ pub fn normalise(draft: Draft, context: &Context<'_>) -> Incident {
         event_time: draft.event_time,
         received_at: context.received_at,
         notes,
+        run: None,
         extra: draft.extra,
     }
 }

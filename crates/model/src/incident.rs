@@ -1,6 +1,7 @@
 //! The incident: an event after normalisation, and the states that it passes through.
 
 use crate::id::{Fingerprint, IncidentId};
+use crate::run::RunPart;
 use crate::severity::Severity;
 use jiff::Timestamp;
 use serde::de::{MapAccess, Visitor};
@@ -58,6 +59,9 @@ pub struct Incident {
     /// What normalisation changed or assumed, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The run that it is part of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunPart>,
     /// Whatever else the sender wrote, byte for byte.
     #[serde(default, skip_serializing_if = "Extra::is_empty")]
     pub extra: Extra,

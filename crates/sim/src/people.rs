@@ -68,6 +68,7 @@ impl Draft {
             event_time: None,
             received_at: at,
             notes: Vec::new(),
+            run: None,
             extra: Extra::default(),
         }
     }

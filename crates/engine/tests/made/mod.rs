@@ -32,6 +32,7 @@ pub fn incident(number: u32, severity: Severity) -> Arc<Incident> {
         event_time: None,
         received_at: at(0),
         notes: Vec::new(),
+        run: None,
         extra: Extra::default(),
     })
 }

@@ -45,6 +45,7 @@ pub fn incident(ms: u64, number: u64) -> Incident {
         event_time: None,
         received_at: time(ms),
         notes: Vec::new(),
+        run: None,
         extra: Extra::default(),
     }
 }
