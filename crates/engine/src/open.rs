@@ -31,7 +31,7 @@ pub(crate) struct About {
 pub(crate) struct Open {
     pub about: About,
     /// What the channels that follow up were sent, in the order of the decisions.
-    pub told: Vec<Told>,
+    pub told: Box<[Told]>,
     /// The steps of its escalation, in order; those that came are kept for their numbers.
     #[serde(default, skip_serializing_if = "<[Escalation]>::is_empty")]
     pub escalations: Box<[Escalation]>,
@@ -152,8 +152,7 @@ impl Opens {
         let told = Told { channel, delivery: planned.delivery, arrived: None, posted: None };
         let open = self.entry(about);
         // One message is the rule, and a million incidents may be open.
-        open.told.reserve_exact(1);
-        open.told.push(told);
+        open.told = std::mem::take(&mut open.told).into_iter().chain([told]).collect();
     }
 
     pub(crate) fn ended(&mut self, incident: IncidentId, delivery: DeliveryId, arrived: bool) {
@@ -223,7 +222,7 @@ impl Opens {
     }
 
     fn entry(&mut self, about: &About) -> &mut Open {
-        let new = || Open { about: *about, told: Vec::new(), escalations: Box::default() };
+        let new = || Open { about: *about, told: Box::default(), escalations: Box::default() };
         self.incidents.entry(about.incident).or_insert_with(new)
     }
 

@@ -11,6 +11,7 @@ use balefire_model::record::{
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 /// A delivery that has not reached its end. Small: a million of them must fit.
@@ -34,19 +35,22 @@ pub(crate) struct Pending {
     pub rare: Option<Box<Rare>>,
 }
 
-/// A time as records have it, in microseconds since 1970: half the size of a [`Timestamp`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Micros(i64);
+/// A time as records have it, to the microsecond: half the size of a [`Timestamp`], also where there may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Micros(NonZeroI64);
+
+/// Before any time that there is, so that counting from here gives no zero.
+const BEFORE_ALL: i64 = i64::MIN;
 
 impl From<Timestamp> for Micros {
     fn from(time: Timestamp) -> Micros {
-        Micros(time.as_microsecond())
+        Micros(NonZeroI64::new(time.as_microsecond().wrapping_sub(BEFORE_ALL)).expect("no time is before all"))
     }
 }
 
 impl From<Micros> for Timestamp {
     fn from(time: Micros) -> Timestamp {
-        Timestamp::from_microsecond(time.0).expect("it was a time before")
+        Timestamp::from_microsecond(time.0.get().wrapping_add(BEFORE_ALL)).expect("it was a time before")
     }
 }
 

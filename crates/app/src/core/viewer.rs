@@ -25,8 +25,8 @@ const REST: Duration = Duration::from_millis(20);
 /// How long to rest after a failure.
 const FAILED_REST: Duration = Duration::from_secs(2);
 
-/// The thread's nice value. On a full machine acceptance and delivery come first: about three times our share.
-const NICE: i32 = 5;
+/// The thread's nice value. On a full machine acceptance and delivery come first: about nine times our share.
+const NICE: i32 = 10;
 
 /// The running thread.
 pub(crate) struct Viewer {
