@@ -1,6 +1,7 @@
 //! The draft: one incident as its sender described it, checked field by field. Knows nothing of what we add or assume.
 
 use balefire_model::incident::Extra;
+use balefire_model::{RunPart, Severity};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -32,4 +33,33 @@ pub struct Draft {
     pub event_time: Option<Timestamp>,
     /// Every other field in its order, byte for byte.
     pub extra: Extra,
+    /// What it is.
+    pub kind: Kind,
+    /// What its format says where the sender has no word for its severity.
+    pub assigned: Option<Assigned>,
+    /// Its part in a run.
+    pub run: Option<RunPart>,
+}
+
+/// What a draft is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// An incident in our own words.
+    #[default]
+    Incident,
+    /// What an audit found.
+    Finding,
+    /// What an audit read, and judges elsewhere.
+    CloudRecord,
+    /// The begin or the end of an audit.
+    Mark,
+}
+
+/// A severity that comes from the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// This one.
+    Severity(Severity),
+    /// None: the default counts, and these words say why.
+    Unknown(String),
 }

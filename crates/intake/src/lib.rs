@@ -8,6 +8,6 @@ mod limits;
 pub mod lines;
 pub mod normalise;
 
-pub use draft::Draft;
+pub use draft::{Assigned, Draft, Kind};
 pub use error::{BodyError, FieldError, ItemError, Place};
 pub use limits::Limits;

@@ -1,7 +1,7 @@
 //! A draft becomes an incident: defaults, severity, fingerprint, and notes on what was assumed. The same draft and
 //! context give the same incident: the id and the time come from outside.
 
-use crate::draft::Draft;
+use crate::draft::{Assigned, Draft};
 use crate::error::shown;
 use balefire_model::{Fingerprint, Incident, IncidentId, Severity};
 use jiff::Timestamp;
@@ -23,7 +23,14 @@ pub struct Context<'a> {
 #[must_use]
 pub fn normalise(draft: Draft, context: &Context<'_>) -> Incident {
     let mut notes = Vec::new();
-    let severity = severity(draft.severity.as_deref(), context.severity_default, &mut notes);
+    let severity = match (&draft.severity, &draft.assigned) {
+        (None, Some(Assigned::Severity(severity))) => *severity,
+        (None, Some(Assigned::Unknown(why))) => {
+            notes.push(assumed(why, context.severity_default));
+            context.severity_default
+        }
+        (word, _) => severity(word.as_deref(), context.severity_default, &mut notes),
+    };
     let detected_by = draft.detected_by.unwrap_or_else(|| context.source.to_owned());
     let fingerprint = match draft.fingerprint {
         Some(own) => Fingerprint(own),
@@ -49,18 +56,29 @@ pub fn normalise(draft: Draft, context: &Context<'_>) -> Incident {
         event_time: draft.event_time,
         received_at: context.received_at,
         notes,
-        run: None,
+        run: draft.run,
         extra: draft.extra,
     }
 }
 
 fn severity(word: Option<&str>, default: Severity, notes: &mut Vec<String>) -> Severity {
     let Some(word) = word else {
-        notes.push(format!("severity is missing; {default} was assumed"));
+        notes.push(assumed("severity is missing", default));
         return default;
     };
     Severity::parse(word).unwrap_or_else(|| {
-        notes.push(format!("severity \"{}\" is unknown; {default} was assumed", shown(word)));
+        notes.push(assumed(&format!("severity \"{}\" is unknown", shown(word)), default));
         default
     })
+}
+
+fn assumed(why: &str, default: Severity) -> String {
+    format!("{why}; {default} was assumed")
+}
+
+/// Gives the incident a severity in place of one that was assumed, and takes the note on that back.
+pub fn assign(incident: &mut Incident, severity: Severity) {
+    let end = assumed("", incident.severity);
+    incident.notes.retain(|note| !note.ends_with(&end));
+    incident.severity = severity;
 }

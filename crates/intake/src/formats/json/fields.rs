@@ -10,18 +10,24 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the fields of one item.
-pub(super) struct Fields<'l> {
-    pub(super) limits: &'l Limits,
-    pub(super) errors: Vec<FieldError>,
-    pub(super) errors_left_out: usize,
+pub(in crate::formats) struct Fields<'l> {
+    pub(in crate::formats) limits: &'l Limits,
+    pub(in crate::formats) errors: Vec<FieldError>,
+    pub(in crate::formats) errors_left_out: usize,
 }
 
 impl<'l> Fields<'l> {
-    pub(super) fn new(limits: &'l Limits) -> Fields<'l> {
+    pub(in crate::formats) fn new(limits: &'l Limits) -> Fields<'l> {
         Fields { limits, errors: Vec::new(), errors_left_out: 0 }
     }
 
-    pub(super) fn error(&mut self, field: impl Into<String>, found: impl Into<String>, allowed: &str, hint: &str) {
+    pub(in crate::formats) fn error(
+        &mut self,
+        field: impl Into<String>,
+        found: impl Into<String>,
+        allowed: &str,
+        hint: &str,
+    ) {
         // One is always told: an item without errors would count as good.
         if self.errors.len() >= self.limits.errors_per_item_max.max(1) {
             self.errors_left_out += 1;
@@ -33,7 +39,7 @@ impl<'l> Fields<'l> {
     }
 
     /// Whether there are at most `max`; an error otherwise.
-    pub(super) fn at_most(&mut self, field: &str, count: usize, max: usize, unit: &str) -> bool {
+    pub(in crate::formats) fn at_most(&mut self, field: &str, count: usize, max: usize, unit: &str) -> bool {
         if count > max {
             self.error(field, format!("{count} {unit}"), &format!("at most {max} {unit}"), "");
         }
@@ -41,7 +47,7 @@ impl<'l> Fields<'l> {
     }
 
     /// A string's text.
-    pub(super) fn string<'a>(
+    pub(in crate::formats) fn string<'a>(
         &mut self,
         field: &str,
         json: &'a str,
@@ -74,7 +80,7 @@ impl<'l> Fields<'l> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, field: &str, json: &str) -> bool {
+    pub(in crate::formats) fn boolean(&mut self, field: &str, json: &str) -> bool {
         if Type::of(json) != Type::Boolean {
             let hint = if Type::of(json) == Type::String { "write it without quotes" } else { "" };
             self.error(field, described(json), "true or false", hint);
@@ -83,7 +89,13 @@ impl<'l> Fields<'l> {
     }
 
     /// A list's values.
-    pub(super) fn list<'a>(&mut self, field: &str, json: &'a str, allowed: &str, max: usize) -> Vec<&'a RawValue> {
+    pub(in crate::formats) fn list<'a>(
+        &mut self,
+        field: &str,
+        json: &'a str,
+        allowed: &str,
+        max: usize,
+    ) -> Vec<&'a RawValue> {
         if Type::of(json) != Type::List {
             let hint = if Type::of(json) == Type::String { "put it in square brackets" } else { "" };
             self.error(field, described(json), allowed, hint);
@@ -94,7 +106,7 @@ impl<'l> Fields<'l> {
     }
 
     /// A list of strings.
-    pub(super) fn strings(&mut self, field: &str, json: &str, max: usize, bytes_max: usize) -> Vec<String> {
+    pub(in crate::formats) fn strings(&mut self, field: &str, json: &str, max: usize, bytes_max: usize) -> Vec<String> {
         let values = self.list(field, json, "a list of strings", max);
         let mut strings = Vec::with_capacity(values.len());
         for (nth, value) in values.into_iter().enumerate() {
@@ -109,7 +121,7 @@ impl<'l> Fields<'l> {
     }
 
     /// A list of objects, byte for byte.
-    pub(super) fn objects(&mut self, field: &str, json: &str, max: usize) -> Vec<Box<RawValue>> {
+    pub(in crate::formats) fn objects(&mut self, field: &str, json: &str, max: usize) -> Vec<Box<RawValue>> {
         let values = self.list(field, json, "a list of objects", max);
         let mut objects = Vec::with_capacity(values.len());
         for (nth, value) in values.into_iter().enumerate() {
@@ -123,7 +135,7 @@ impl<'l> Fields<'l> {
     }
 
     /// Whether JSON may be passed on unread. `outside` is how many levels it lies deep in its item.
-    pub(super) fn can_be_kept(&mut self, field: &dyn Fn() -> String, json: &str, outside: usize) -> bool {
+    pub(in crate::formats) fn can_be_kept(&mut self, field: &dyn Fn() -> String, json: &str, outside: usize) -> bool {
         let max = self.limits.depth_max;
         if matches!(Type::of(json), Type::List | Type::Object) && kept::is_deeper(json, max.saturating_sub(outside)) {
             let found = format!("{} levels of lists and objects", kept::depth(json) + outside);
@@ -143,7 +155,7 @@ impl<'l> Fields<'l> {
     }
 
     /// A map of strings. Numbers and booleans become their text, `null` counts as absent.
-    pub(super) fn labels(&mut self, field: &str, json: &str) -> BTreeMap<String, String> {
+    pub(in crate::formats) fn labels(&mut self, field: &str, json: &str) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
         if Type::of(json) != Type::Object {
             self.error(field, described(json), "an object of strings", "");

@@ -60,6 +60,7 @@ pub(super) fn draft(object: Object<'_>, fields: &mut Fields<'_>) -> Draft {
         fingerprint: fingerprint.and_then(|json| self::fingerprint(json, fields)),
         event_time: time.and_then(|json| event_time(json, fields)),
         extra: self::extra(extra, fields),
+        ..Draft::default()
     }
 }
 
@@ -145,7 +146,8 @@ fn event_time(json: &str, fields: &mut Fields<'_>) -> Option<Timestamp> {
 /// Up to so many names, comparing each with each is faster than a set.
 const FEW: usize = 16;
 
-fn extra(extra: Vec<(Cow<'_, str>, &RawValue)>, fields: &mut Fields<'_>) -> Extra {
+/// What is kept as it came, save for line breaks between tokens.
+pub(in crate::formats) fn extra(extra: Vec<(Cow<'_, str>, &RawValue)>, fields: &mut Fields<'_>) -> Extra {
     let limits = fields.limits;
     if !fields.at_most("", extra.len(), limits.extra_fields_max, "fields beside ours") {
         return Extra::default();

@@ -3,6 +3,7 @@
 
 use crate::draft::Draft;
 use crate::error::{BodyError, FieldError, ItemError};
+use crate::formats::{Format, cloudmarker};
 use crate::limits::Limits;
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -10,11 +11,11 @@ use std::fmt;
 use syntax::{Broken, Locator};
 use value::{Object, Type, described};
 
-mod fields;
-mod item;
+pub(super) mod fields;
+pub(super) mod item;
 mod kept;
 mod syntax;
-mod value;
+pub(super) mod value;
 
 /// How a body is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,14 @@ pub enum Shape {
 /// What a body may be, for messages.
 const ALLOWED: &str = "an object, a list of objects, or one object a line";
 
+/// [`decode_as`] with items that are recognised each for itself.
+///
+/// # Errors
+/// As [`decode_as`].
+pub fn decode(body: &[u8], shape: Shape, limits: &Limits) -> Result<Vec<Result<Draft, ItemError>>, BodyError> {
+    decode_as(Format::Auto, body, shape, limits)
+}
+
 /// The drafts of a body, one result for each item in the sender's order. An empty list is a body without items.
 ///
 /// A byte order mark at the beginning is skipped; line ends may be LF or CR LF.
@@ -38,9 +47,14 @@ const ALLOWED: &str = "an object, a list of objects, or one object a line";
 /// # Errors
 /// [`BodyError`] where it cannot be told where items begin and end: nothing of the body is used. What is wrong with one
 /// item is that item's [`ItemError`].
-pub fn decode(body: &[u8], shape: Shape, limits: &Limits) -> Result<Vec<Result<Draft, ItemError>>, BodyError> {
+pub fn decode_as(
+    format: Format,
+    body: &[u8],
+    shape: Shape,
+    limits: &Limits,
+) -> Result<Vec<Result<Draft, ItemError>>, BodyError> {
     let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut decoder = Decoder { limits, locator: Locator::new(bytes, body.len() - bytes.len()) };
+    let mut decoder = Decoder { format, limits, locator: Locator::new(bytes, body.len() - bytes.len()) };
     if bytes.trim_ascii().is_empty() {
         return Err(BodyError::Empty { allowed: ALLOWED });
     }
@@ -95,6 +109,7 @@ impl Which {
 type Drafts = Vec<Result<Draft, ItemError>>;
 
 struct Decoder<'a> {
+    format: Format,
     limits: &'a Limits,
     locator: Locator<'a>,
 }
@@ -191,7 +206,12 @@ impl Decoder<'_> {
 
     fn draft(&self, object: Object<'_>, which: Which) -> Result<Draft, ItemError> {
         let mut fields = fields::Fields::new(self.limits);
-        let draft = item::draft(object, &mut fields);
+        let is_record = match self.format {
+            Format::Auto => cloudmarker::is_record(&object),
+            Format::Native => false,
+            Format::Cloudmarker => true,
+        };
+        let draft = if is_record { cloudmarker::draft(object, &mut fields) } else { item::draft(object, &mut fields) };
         if fields.errors.is_empty() {
             return Ok(draft);
         }

@@ -14,7 +14,7 @@ use std::fmt;
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// An object's fields, repeated ones included.
-pub(super) struct Object<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(in crate::formats) struct Object<'a>(pub(in crate::formats) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
 /// What a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(in crate::formats) enum Type {
     Null,
     Boolean,
     Number,
@@ -49,7 +49,7 @@ pub(super) enum Type {
 
 impl Type {
     /// The type of a JSON value's text.
-    pub(super) fn of(json: &str) -> Type {
+    pub(in crate::formats) fn of(json: &str) -> Type {
         match json.bytes().next() {
             Some(b'n') => Type::Null,
             Some(b't' | b'f') => Type::Boolean,
@@ -62,7 +62,7 @@ impl Type {
 }
 
 /// A value in words, for errors: `a number (3)`.
-pub(super) fn described(json: &str) -> String {
+pub(in crate::formats) fn described(json: &str) -> String {
     match Type::of(json) {
         Type::Null => "null".to_owned(),
         Type::Boolean => format!("a boolean ({})", shown(json)),

@@ -1,0 +1,87 @@
+//! The audit that Cloudmarker's `mockcloud` and `mockevent` make, to try a configuration with: ten records, an event for
+//! each third of them, and the marks around. The same version gives the same bytes.
+
+use serde_json::{Map, Value, json};
+
+/// How many records the mock cloud has.
+pub const RECORDS: usize = 10;
+
+/// Every so many records, the first included, one is an event.
+pub const EVENT_EVERY: usize = 3;
+
+/// The audit's records in order, from its begin to its end. `version` tells this run from others, as
+/// `20261122_030000` does.
+#[must_use]
+pub fn audit(version: &str) -> Vec<Value> {
+    let mut records = vec![mark("begin_audit", version)];
+    records.extend((0..RECORDS).map(|nth| cloud_record(nth, version)));
+    records.extend((0..RECORDS).filter(|nth| nth % EVENT_EVERY == 0).map(|nth| event(nth, version)));
+    records.push(mark("end_audit", version));
+    records
+}
+
+fn cloud_record(nth: usize, version: &str) -> Value {
+    let com = json!({ "cloud_type": "mock", "record_type": "mock" });
+    json!({
+        "raw": { "data": nth },
+        "ext": { "cloud_type": "mock", "record_type": source_type(nth), "data": nth },
+        "com": common(&com, version, "cloud", "mockcloud", "cloudmarker.clouds.mockcloud.MockCloud"),
+    })
+}
+
+fn event(nth: usize, version: &str) -> Value {
+    let com = json!({
+        "record_type": "mock_event",
+        "description": format!("Data {nth} is a multiple of {EVENT_EVERY}."),
+        "recommendation": "This is a mock event; nothing need be done.",
+    });
+    json!({
+        "ext": { "cloud_type": "mock", "record_type": "mock_event", "data": nth, "n": EVENT_EVERY },
+        "com": common(&com, version, "event", "mockevent", "cloudmarker.events.mockevent.MockEvent"),
+    })
+}
+
+fn mark(record_type: &str, version: &str) -> Value {
+    let mut com = Map::new();
+    com.insert("record_type".to_owned(), record_type.into());
+    target(&mut com, version);
+    json!({ "com": com })
+}
+
+fn source_type(nth: usize) -> &'static str {
+    if nth.is_multiple_of(2) { "foo" } else { "bar" }
+}
+
+fn common(own: &Value, version: &str, origin_type: &str, origin: &str, class: &str) -> Value {
+    let mut com = own.as_object().cloned().unwrap_or_default();
+    com.insert("origin_key".to_owned(), origin.into());
+    com.insert("origin_class".to_owned(), class.into());
+    com.insert("origin_worker".to_owned(), format!("mockaudit_{origin}").into());
+    com.insert("origin_type".to_owned(), origin_type.into());
+    target(&mut com, version);
+    Value::Object(com)
+}
+
+fn target(com: &mut Map<String, Value>, version: &str) {
+    com.insert("audit_key".to_owned(), "mockaudit".into());
+    com.insert("audit_version".to_owned(), version.into());
+    com.insert("target_key".to_owned(), "balefire".into());
+    com.insert("target_worker".to_owned(), "mockaudit_balefire".into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_ten_records_four_events_and_two_marks() {
+        let records = audit("20261122_030000");
+        let count = |kind: &str| records.iter().filter(|record| record["com"]["record_type"] == kind).count();
+        assert_eq!((count("mock"), count("mock_event")), (10, 4));
+        assert_eq!((count("begin_audit"), count("end_audit"), records.len()), (1, 1, 16));
+        assert_eq!(records[0]["com"]["record_type"], "begin_audit");
+        assert_eq!(records[15]["com"]["record_type"], "end_audit");
+        let data: Vec<_> = records[11..15].iter().filter_map(|record| record["ext"]["data"].as_u64()).collect();
+        assert_eq!(data, [0, 3, 6, 9]);
+    }
+}
