@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod matcher;
 pub mod retry;
 pub mod route;
+pub mod schedule;
 
 mod deadletter;
 mod dispatch;

@@ -1,17 +1,23 @@
 //! Named sets of moments, such as office hours, in Alertmanager's terms: times of day, weekdays, days of the month,
-//! months and years, on the clock of a time zone. Knows no route and no file: time zones come from the caller.
+//! months and years, on the clock of a time zone; and moments that repeat. Knows no route and no file: time zones come
+//! from the caller.
 //!
 //! Source: <https://prometheus.io/docs/alerting/latest/configuration/#time_interval>, read November 2026.
 
+mod cron;
 mod part;
 #[cfg(test)]
 mod tests;
+mod timetable;
+#[cfg(test)]
+mod timetable_tests;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 pub use part::{CalendarError, DayRange, MonthRange, TimeOfDay, TimeRange, WeekdayRange, YearRange};
+pub use timetable::Timetable;
 
 /// A name for some moments.
 #[derive(Clone, Debug, PartialEq, Eq)]

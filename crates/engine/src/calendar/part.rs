@@ -89,6 +89,12 @@ impl TimeOfDay {
             _ => None,
         }
     }
+
+    /// From 0:00 to 24:00.
+    pub(super) fn hour_and_minute(self) -> (i8, i8) {
+        let small = |number: i16| i8::try_from(number).expect("a day has 24 hours of 60 minutes");
+        (small(self.minutes / 60), small(self.minutes % 60))
+    }
 }
 
 impl fmt::Display for TimeOfDay {
