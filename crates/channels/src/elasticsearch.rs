@@ -2,7 +2,7 @@
 //! repeat is the same document. Settings, and what the reply to one document means; requests are made in `exchange`.
 
 use crate::bulk::settings::{
-    Hidden, is_header_value, read_count, read_header_secret, read_size, read_timeout, read_transport, read_urls,
+    Hidden, is_header_value, read_count, read_header_secret, read_size, read_timeout, read_urls,
 };
 use crate::fit::fit;
 use crate::{
@@ -97,7 +97,7 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let mut hidden = Hidden::default();
     let authorization = read_authorization(reader, &mut hidden);
     let timeout = read_timeout(reader);
-    let transport = read_transport(reader);
+    let transport = HttpTransport::read(reader);
     let parts_max = read_count(reader, "batch_documents", "The most documents in one request.", BATCH_DOCUMENTS);
     let allowed = (BYTES, "16KiB to 90MiB");
     let bytes_max = read_size(

@@ -177,6 +177,20 @@ pub struct HttpTransport {
     pub ca_file: Option<PathBuf>,
 }
 
+impl HttpTransport {
+    /// The settings of the connection, the same for every kind that speaks HTTP.
+    pub(crate) fn read(reader: &Reader<'_>) -> HttpTransport {
+        let connect_timeout = reader
+            .duration("connect_timeout", "How long to wait for a connection.")
+            .default_shown(Duration::from_secs(5), "5s");
+        let ca_file = reader
+            .text("ca_file", "A PEM file of certificate authorities to trust instead of the system's.")
+            .optional()
+            .map(PathBuf::from);
+        HttpTransport { connect_timeout, ca_file }
+    }
+}
+
 /// How to talk to a mail server.
 #[derive(Clone, Debug)]
 pub struct SmtpTransport {

@@ -20,7 +20,6 @@ use crate::{Channel, Host, HttpTransport, Kind, Limits, Reply, Request, Step, Tr
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
 use balefire_model::text::{Secret, cut};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The entry in the list of kinds.
@@ -82,7 +81,7 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let timeout = reader
         .duration("timeout", "How long one attempt may take in all, for all recipients.")
         .default_shown(Duration::from_secs(30), "30s");
-    let transport = read_transport(reader);
+    let transport = HttpTransport::read(reader);
     let secrets = Secrets::new([token.expose()]);
     Box::new(Slack { account: Account { api_url, token, secrets }, to, texts, thread, attach, timeout, transport })
 }
@@ -121,18 +120,6 @@ fn read_api_url(reader: &Reader<'_>) -> String {
             usual.to_owned()
         }
     }
-}
-
-/// The settings of the connection, for both kinds.
-pub(crate) fn read_transport(reader: &Reader<'_>) -> HttpTransport {
-    let connect_timeout = reader
-        .duration("connect_timeout", "How long to wait for a connection.")
-        .default_shown(Duration::from_secs(5), "5s");
-    let ca_file = reader
-        .text("ca_file", "A PEM file of certificate authorities to trust instead of the system's.")
-        .optional()
-        .map(PathBuf::from);
-    HttpTransport { connect_timeout, ca_file }
 }
 
 impl Channel for Slack {

@@ -2,7 +2,7 @@
 //! It cannot mark, thread or attach: a webhook tells nothing of what it posted.
 
 use crate::destination::Destination;
-use crate::slack::{MESSAGE_BYTES_MAX, Reading, Secrets, Texts, read_transport};
+use crate::slack::{MESSAGE_BYTES_MAX, Reading, Secrets, Texts};
 use crate::{Channel, Host, HttpRequest, HttpTransport, Kind, Limits, Reply, Request, Step, Transport};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
@@ -46,7 +46,7 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let timeout = reader
         .duration("timeout", "How long one attempt may take in all.")
         .default_shown(Duration::from_secs(10), "10s");
-    let transport = read_transport(reader);
+    let transport = HttpTransport::read(reader);
     let secrets = Secrets::new(url.as_str().split(['/', '?', '&', '=']).skip(3));
     Box::new(SlackWebhook { url, texts, timeout, transport, secrets })
 }

@@ -1,7 +1,7 @@
 //! The splunk_hec kind: events for Splunk's HTTP Event Collector. Settings, what an event is, and what the reply to one
 //! event means; requests are made in `exchange`.
 
-use crate::bulk::settings::{Hidden, read_count, read_size, read_timeout, read_transport, read_urls};
+use crate::bulk::settings::{Hidden, read_count, read_size, read_timeout, read_urls};
 use crate::fit::fit;
 use crate::{
     Bulk, BulkBounds, Channel, Exchange, Host, HttpTransport, Kind, Limits, Reply, Request, Step, Transport, body,
@@ -109,7 +109,7 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let ack_timeout = read_ack_timeout(reader);
     let request_channel = read_request_channel(reader);
     let timeout = read_timeout(reader);
-    let transport = read_transport(reader);
+    let transport = HttpTransport::read(reader);
     let bounds = read_bounds(reader);
     let event_bytes_max = read_size(
         reader,

@@ -11,7 +11,6 @@ use crate::{Channel, Host, HttpRequest, HttpTransport, Kind, Limits, Reply, Requ
 use balefire_model::settings::Reader;
 use balefire_model::text::{Secret, one_line};
 use balefire_model::{Delivery, Incident, Outcome};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The entry in the list of kinds.
@@ -89,19 +88,12 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let timeout = reader
         .duration("timeout", "How long one attempt may take in all.")
         .default_shown(Duration::from_secs(10), "10s");
-    let connect_timeout = reader
-        .duration("connect_timeout", "How long to wait for a connection.")
-        .default_shown(Duration::from_secs(5), "5s");
-    let ca_file = reader
-        .text("ca_file", "A PEM file of certificate authorities to trust instead of the system's.")
-        .optional()
-        .map(PathBuf::from);
     let mut secrets: Vec<String> = headers.iter().map(|(_, value)| value.expose().to_owned()).collect();
     secrets.extend(token.iter().map(|token| token.expose().to_owned()));
     secrets.extend(url.as_str().split(['/', '?', '&', '=']).skip(3).map(str::to_owned));
     // Short words are no secrets, and hiding them would hide the answer.
     secrets.retain(|secret| secret.len() >= 12);
-    let transport = HttpTransport { connect_timeout, ca_file };
+    let transport = HttpTransport::read(reader);
     Box::new(Webhook { url, method, body, key, token, headers, timeout, transport, body_bytes_max, secrets })
 }
 

@@ -7,6 +7,7 @@ use super::options::Options;
 use super::report::Report;
 use super::server::{Channels, Site};
 use super::sink::Sink;
+use super::standing;
 use anyhow::{Context, Result, ensure};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
@@ -14,9 +15,6 @@ use std::time::{Duration, Instant};
 
 /// No message for this long means that no more will come.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Incidents in a request that fills a queue.
-const BATCH: u32 = 100;
 
 /// The rate of a channel alone, and beside one that takes connections and never answers and one that takes a second for
 /// each answer.
@@ -47,7 +45,7 @@ fn rate_of_first(count: u64, others: &[SocketAddr]) -> Result<f64> {
     let site = Site::new(&Channels::Webhooks(sinks))?;
     let server = site.start()?;
     let begin = Instant::now();
-    fill(&site, count)?;
+    standing::fill(&site, count, incidents::lows)?;
     sink.wait_for(count, PATIENCE)?;
     let rate = count as f64 / begin.elapsed().as_secs_f64();
     server.kill()?;
@@ -68,7 +66,7 @@ pub(super) fn critical(options: &Options) -> Result<Report> {
     let site = Site::new(&Channels::Webhook(sink.address()))?;
     let server = site.start()?;
     let count = options.incidents.unwrap_or(LOWS);
-    fill(&site, count)?;
+    standing::fill(&site, count, incidents::lows)?;
     let answers = drive(&Load {
         address: site.address(),
         path: incidents::PATH,
@@ -106,7 +104,7 @@ pub(super) fn backlog(options: &Options) -> Result<Report> {
     drop(free);
     let site = Site::new(&Channels::Webhook(address))?;
     let server = site.start()?;
-    fill(&site, count)?;
+    standing::fill(&site, count, incidents::lows)?;
     let loaded = server.resident_mb()?;
     thread::sleep(Duration::from_secs(5));
     let waiting = server.resident_mb()?;
@@ -133,18 +131,4 @@ pub(super) fn backlog(options: &Options) -> Result<Report> {
         .number("delivered", count as f64 / drained.as_secs_f64(), "messages/s")
         .number("delivered twice", (sink.latencies().count() - count) as f64, "messages")
         .parameter("deliveries", count))
-}
-
-fn fill(site: &Site, count: u64) -> Result<()> {
-    let requests = count.div_ceil(u64::from(BATCH));
-    let answers = drive(&Load {
-        address: site.address(),
-        path: incidents::PATH,
-        connections: 4,
-        until: Until::Requests(requests),
-        rate: None,
-        body: &|number, body| incidents::lows(number, BATCH, body),
-    })?;
-    ensure!(answers.refused == 0, "{} of {requests} requests were refused", answers.refused);
-    Ok(())
 }

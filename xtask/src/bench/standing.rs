@@ -18,7 +18,7 @@ pub(super) fn memory(options: &Options) -> Result<Report> {
     let site = Site::new(&Channels::None)?;
     let server = site.start()?;
     let empty = server.resident_mb()?;
-    fill(&site, count)?;
+    fill(&site, count, incidents::batch)?;
     thread::sleep(IDLE);
     let filled = server.resident_mb()?;
     server.stop()?;
@@ -38,7 +38,7 @@ pub(super) fn start(options: &Options) -> Result<Report> {
     let count = options.incidents.unwrap_or(500_000);
     let site = Site::new(&Channels::None)?;
     let server = site.start()?;
-    fill(&site, count)?;
+    fill(&site, count, incidents::batch)?;
     server.kill()?;
     let server = site.start()?;
     let after_kill = ready_ms(&server);
@@ -57,7 +57,11 @@ fn ready_ms(server: &Server) -> f64 {
     server.ready_after.as_secs_f64() * 1000.0
 }
 
-fn fill(site: &Site, count: u64) -> Result<()> {
+/// What makes the body of a request: its number, how many incidents, and where it goes.
+pub(super) type Body = fn(u64, u32, &mut Vec<u8>);
+
+/// Sends so many incidents as fast as they are accepted.
+pub(super) fn fill(site: &Site, count: u64, one: Body) -> Result<()> {
     const BATCH: u32 = 100;
     let requests = count.div_ceil(u64::from(BATCH));
     let answers = drive(&Load {
@@ -66,7 +70,7 @@ fn fill(site: &Site, count: u64) -> Result<()> {
         connections: 4,
         until: Until::Requests(requests),
         rate: None,
-        body: &|number, body| incidents::batch(number, BATCH, body),
+        body: &|number, body| one(number, BATCH, body),
     })?;
     ensure!(answers.refused == 0, "{} of {requests} requests were refused", answers.refused);
     Ok(())

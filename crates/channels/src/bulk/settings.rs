@@ -2,10 +2,9 @@
 //! kind.
 
 use crate::destination::Destination;
-use crate::{HttpReply, HttpTransport, Reply};
+use crate::{HttpReply, Reply};
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
-use std::path::PathBuf;
 use std::time::Duration;
 
 const PLACEHOLDER: &str = "http://localhost/";
@@ -33,18 +32,6 @@ pub(crate) fn read_urls(reader: &Reader<'_>, name: &'static str, doc: &'static s
 /// How long one request may take.
 pub(crate) fn read_timeout(reader: &Reader<'_>) -> Duration {
     reader.duration("timeout", "How long one request may take in all.").default_shown(Duration::from_secs(30), "30s")
-}
-
-/// How requests are made.
-pub(crate) fn read_transport(reader: &Reader<'_>) -> HttpTransport {
-    let connect_timeout = reader
-        .duration("connect_timeout", "How long to wait for a connection.")
-        .default_shown(Duration::from_secs(5), "5s");
-    let ca_file = reader
-        .text("ca_file", "A PEM file of certificate authorities to trust instead of the system's.")
-        .optional()
-        .map(PathBuf::from);
-    HttpTransport { connect_timeout, ca_file }
 }
 
 /// A size within a range, as a setting.
