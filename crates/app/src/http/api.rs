@@ -99,6 +99,11 @@ pub(super) fn parsed<T>(
     text.map(|text| parse(text).ok_or_else(|| wrong(name, text, allowed))).transpose()
 }
 
+/// What stands behind the question mark cannot be read.
+pub(super) fn not_a_query(rejection: &QueryRejection) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, rejection.body_text())
+}
+
 pub(super) fn wrong(name: &str, found: &str, allowed: &str) -> Problem {
     let found = balefire_model::text::one_line(found);
     let found = balefire_model::text::cut(&found, 80);
@@ -110,7 +115,7 @@ pub(crate) async fn list(
     _: Operator,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(filter) = filter.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Query(filter) = filter.map_err(|rejection| not_a_query(&rejection))?;
     let query = filter.query()?;
     let Read { found: rows, behind } = read(&app, move |view| view.list(&query)).await?;
     Ok(Json(marked(json!({ "incidents": rows }), behind)))
@@ -269,15 +274,29 @@ pub(super) async fn read<T: Send + 'static>(
     let read = tokio::task::spawn_blocking(move || ask(&ViewReader::open(&dir)?));
     match read.await {
         Ok(Ok(found)) => Ok(Read { found, behind }),
-        Ok(Err(error)) => Err(Problem::new(view_status(&error), error.to_string())),
+        Ok(Err(error)) => Err(view_problem(&error)),
         Err(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question could not be answered")),
     }
 }
 
-fn view_status(error: &ViewError) -> StatusCode {
-    if matches!(error, ViewError::NotAnId { .. } | ViewError::Ambiguous { .. }) {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
+fn view_problem(error: &ViewError) -> Problem {
+    match error {
+        ViewError::NotAnId { .. } | ViewError::Ambiguous { .. } => {
+            Problem::new(StatusCode::BAD_REQUEST, error.to_string())
+        }
+        // What passes without anybody's doing, such as a lack of descriptors: the journal has everything meanwhile.
+        ViewError::Missing { .. }
+        | ViewError::Full { .. }
+        | ViewError::Denied { .. }
+        | ViewError::Busy { .. }
+        | ViewError::Failed { .. }
+        | ViewError::Directory { .. } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(VIEW_WAIT_MAX)
+        }
+        ViewError::Newer { .. }
+        | ViewError::Older { .. }
+        | ViewError::Damaged { .. }
+        | ViewError::Gap { .. }
+        | ViewError::Unreadable { .. } => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }

@@ -2,7 +2,7 @@
 //! has them and decides; what was sent is made anew by the channel, with its secrets masked.
 
 use super::access::Operator;
-use super::api::{Read, find, parsed, read, time, unavailable, wrong};
+use super::api::{Read, find, not_a_query, parsed, read, time, unavailable, wrong};
 use super::problem::Problem;
 use super::{App, masked};
 use crate::clock;
@@ -74,7 +74,7 @@ pub(crate) async fn list(
     _: Operator,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(filter) = filter.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Query(filter) = filter.map_err(|rejection| not_a_query(&rejection))?;
     let limit = parsed("limit", filter.limit.as_deref(), "1 to 1000", |text| {
         text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
     })?;
