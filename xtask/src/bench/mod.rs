@@ -14,6 +14,7 @@ mod resilience;
 mod server;
 mod sink;
 mod standing;
+mod stores;
 
 use anyhow::{Context, Result, bail};
 use options::Options;
@@ -50,6 +51,16 @@ const BENCHES: &[Bench] = &[
         name: "deliver-backlog",
         about: "deliveries that wait for a receiver: memory, restart",
         run: resilience::backlog,
+    },
+    Bench {
+        name: "store-opensearch",
+        about: "audit records into OpenSearch, beside Cloudmarker and a plain client",
+        run: stores::opensearch,
+    },
+    Bench {
+        name: "store-mongodb",
+        about: "audit records into a MongoDB server, beside Cloudmarker and a plain client",
+        run: stores::mongodb,
     },
     Bench { name: "memory", about: "resident memory, idle, with incidents in the history", run: standing::memory },
     Bench { name: "start", about: "from start to ready, with records in the journal", run: standing::start },

@@ -12,7 +12,7 @@ pub(super) const HELP: &str = "  --seconds N        how long to send (default 10
                      sent, for deliver-webhook without --rate (default 200000) and deliver-isolation
                      (default 50000); queued, for deliver-critical (default 100000) and deliver-backlog
                      (default 1000000);
-                     records, for journal-append (default 1000000)
+                     records, for journal-append (default 1000000) and store-* (default 100000)
   --target ADDRESS   measure a server that runs already (accept-* only), instead of starting one
   --json             one JSON object a bench
 ";

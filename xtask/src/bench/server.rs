@@ -4,6 +4,7 @@
 use super::http::Messages;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -37,6 +38,8 @@ pub(super) enum Channels {
     Webhook(SocketAddr),
     /// Everything goes to each of several webhooks.
     Webhooks(Vec<SocketAddr>),
+    /// Everything goes to one channel with these settings.
+    Store(String),
 }
 
 impl Site {
@@ -66,6 +69,18 @@ impl Site {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What the server that runs here answers to a question.
+    pub(super) fn get(&self, path: &str) -> Result<Value> {
+        let mut stream = TcpStream::connect(self.address).context("cannot connect to the server")?;
+        stream.set_read_timeout(Some(STOP_PATIENCE)).context("cannot set a timeout")?;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        stream.write_all(head.as_bytes()).context("cannot ask the server")?;
+        let mut messages = Messages::new(stream);
+        let answer = messages.next()?.context("the server gives no answer")?;
+        ensure!(answer.status()? == 200, "GET {path}: {}", answer.first_line);
+        serde_json::from_slice(answer.body).with_context(|| format!("GET {path} gave no JSON"))
     }
 
     /// Starts a server on what is in the directory and waits until it is ready.
@@ -108,6 +123,9 @@ impl Site {
             Channels::None => &[][..],
             Channels::Webhook(sink) => std::slice::from_ref(sink),
             Channels::Webhooks(sinks) => sinks,
+            Channels::Store(settings) => {
+                return format!("{yaml}channels: {{store: {settings}}}\nroutes: [{{name: all, to: [store]}}]\n");
+            }
         };
         if sinks.is_empty() {
             return yaml;
@@ -138,6 +156,11 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in the status")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
         Ok(kib * 1024.0 / 1e6)
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to stop, and waits until it has.
