@@ -4,6 +4,7 @@
 use crate::client::{Answer, Connection};
 use crate::daemon::Daemon;
 use crate::{left_out, wait};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -94,6 +95,17 @@ impl OpenSearch {
         if let Some(daemon) = self.daemon.take() {
             daemon.stop();
         }
+    }
+
+    /// SIGKILL: nothing of it goes on. What it has stored stays as it is.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn kill(&mut self) {
+        self.address = None;
+        let daemon = self.daemon.take().expect("the node runs");
+        daemon.signal(Signal::KILL);
+        daemon.stop();
     }
 
     /// Where it listens.

@@ -4,7 +4,7 @@
 use balefire_tests::opensearch::OpenSearch;
 use balefire_tests::relay::Relay;
 use balefire_tests::server::{Server, Site};
-use balefire_tests::wait;
+use balefire_tests::{note, wait};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -167,4 +167,78 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_happens() {
     check_all_once(&node, "native", &ids);
     let distinct: BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), 350);
+}
+
+/// How full a disk may be before a node takes no more writes.
+fn watermark(node: &OpenSearch, used: &str) {
+    let setting = |name: &str| format!("cluster.routing.allocation.disk.{name}");
+    let settings = json!({ "transient": {
+        setting("threshold_enabled"): true, setting("watermark.low"): used, setting("watermark.high"): used,
+        setting("watermark.flood_stage"): used, "cluster.info.update.interval": "10s",
+    } });
+    let _ = node.ask("PUT", "/_cluster/settings", &settings.to_string()).expect(200);
+}
+
+/// Waits until the last outcome of this delivery says these words.
+fn wait_for_words(server: &Server, id: &str, words: &str) {
+    wait::within(Duration::from_secs(120), &format!("an attempt says {words}"), || {
+        let last = server.why(id)["deliveries"][0]["last_outcome"].to_string();
+        if last.contains(words) { Ok(()) } else { Err(last) }
+    });
+}
+
+#[test]
+fn a_full_disk_and_a_read_only_index_keep_the_work_until_writes_are_taken_again() {
+    let Some(node) = OpenSearch::start() else { return };
+    let site = site(node.address(), &[("es", "index: native, batch_documents: 20")]);
+    let server = site.start();
+    let mut ids = send(&server, (0..50).map(incident).collect());
+    check_all_once(&node, "native", &ids);
+
+    // By hand, in the middle of what is under way.
+    let block = |flag: Value| {
+        let settings = json!({ "index.blocks.read_only_allow_delete": flag });
+        let _ = node.ask("PUT", "/native/_settings", &settings.to_string()).expect(200);
+    };
+    ids.extend(send(&server, (50..150).map(incident).collect()));
+    block(json!(true));
+    ids.extend(send(&server, (150..250).map(incident).collect()));
+    wait_for_words(&server, &ids[249], "cluster_block_exception");
+    block(Value::Null);
+    check_all_once(&node, "native", &ids);
+
+    // By the node itself, which looks at its disk every ten seconds, and takes its block back when there is room.
+    watermark(&node, "0.1%");
+    wait::within(Duration::from_secs(120), "the node finds its disk full", || {
+        let settings = node.ask("GET", "/native/_settings", "").expect(200).text();
+        if settings.contains("read_only_allow_delete") { Ok(()) } else { Err(settings) }
+    });
+    ids.extend(send(&server, (250..350).map(incident).collect()));
+    wait_for_words(&server, &ids[349], "cluster_block_exception");
+    watermark(&node, "99.9%");
+    check_all_once(&node, "native", &ids);
+}
+
+#[test]
+fn a_node_that_is_killed_in_the_middle_of_a_batch_has_each_once_when_it_is_back() {
+    let Some(mut node) = OpenSearch::start() else { return };
+    let relay = Relay::start(node.address());
+    let site = site(relay.address(), &[("es", "index: native, batch_documents: 50, timeout: 5s")]);
+    let server = site.start();
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        for batch in 0..10 {
+            let first = round * 1000 + batch * 100;
+            ids.extend(send(&server, (first..first + 100).map(incident).collect()));
+        }
+        let before = round * 1000;
+        let had = node.wait_for("native", before + 50).len();
+        node.kill();
+        relay.lead(None);
+        note(&format!("killed when it had {had} of {}", ids.len()));
+        node.resume();
+        relay.lead(Some(node.address()));
+    }
+    check_all_once(&node, "native", &ids);
+    assert_eq!(ids.len(), 3000);
 }

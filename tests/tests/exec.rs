@@ -5,7 +5,7 @@ use balefire_tests::python::{PYTHON, command, package};
 use balefire_tests::server::{Server, Site};
 use balefire_tests::wait;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -199,4 +199,67 @@ fn the_python_package_keeps_its_own_laws() {
     let tests = tests.args(["-m", "unittest", "discover", "-s", "tests", "-t", "."]).current_dir(package());
     let output = tests.output().expect("Python can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Appends each record's title and delivery to `seen`; refuses what is odd, and dies once after a record was written.
+const PICKY: &str = "
+import os
+class Plugin:
+    def write(self, record):
+        title = record['incident']['title']
+        if int(title[1:]) % 2: raise ValueError('odd: ' + title)
+        open('seen', 'a').write(title + ' ' + record['delivery']['id'] + '\\n')
+        if os.path.exists('die'): os.remove('die'); os._exit(9)
+    def done(self): pass
+";
+
+#[test]
+fn half_may_be_refused_and_an_answer_lost_and_the_others_are_there_under_one_id_each() {
+    let site = site(PICKY, "");
+    fs::write(site.path("die"), "").expect("the directory is ours");
+    let server = site.start();
+    let ids = send(&server, 100);
+    for (nth, id) in ids.iter().enumerate() {
+        if nth % 2 == 0 {
+            server.wait_for_deliveries(id, "delivered");
+        } else {
+            wait::until("what is odd is given up", || {
+                let status = server.why(id)["deliveries"][0]["status"].to_string();
+                if status.contains("odd: t") { Ok(()) } else { Err(status) }
+            });
+        }
+    }
+    let lines = counts(&site);
+    let titles: BTreeSet<&str> = lines.keys().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!((lines.len(), titles.len()), (50, 50), "one id each: {lines:?}");
+    assert_eq!(
+        lines.values().filter(|count| **count > 1).count(),
+        1,
+        "only what was not answered came again: {lines:?}"
+    );
+}
+
+#[test]
+fn a_plugin_whose_far_side_is_slow_or_full_keeps_the_work() {
+    let plugin = "
+import errno, os, time
+class Plugin:
+    def write(self, record):
+        if os.path.exists('full'): raise OSError(errno.ENOSPC, 'No space left on device')
+        if os.path.exists('slow'): time.sleep(0.2)
+        open('seen', 'a').write(record['incident']['title'] + '\\n')
+    def done(self): pass
+";
+    let site = site(plugin, "      timeout: 5s");
+    fs::write(site.path("full"), "").expect("the directory is ours");
+    fs::write(site.path("slow"), "").expect("the directory is ours");
+    let server = site.start();
+    let ids = send(&server, 20);
+    wait_for_attempt(&server, &ids[0], "No space left on device");
+    fs::remove_file(site.path("full")).expect("it is there");
+    for id in &ids {
+        server.wait_for_deliveries(id, "delivered");
+    }
+    let counts = counts(&site);
+    assert!(counts.len() == 20 && counts.values().all(|count| *count == 1), "{counts:?}");
 }
