@@ -9,7 +9,7 @@ use bson::{Document, doc};
 use rustix::process::Signal;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -77,6 +77,12 @@ impl Mongo {
         }
         self.daemon = Some(Daemon::start(&mut command));
         wait_for_listeners(&[self.address, self.tls], || "nothing".to_owned());
+    }
+
+    /// Where it keeps its documents.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Sends it a signal.

@@ -157,6 +157,12 @@ impl Slack {
         slack
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The settings of a channel of the kind `slack` to these recipients.
     #[must_use]
     pub fn settings(&self, to: &[&str]) -> String {

@@ -2,9 +2,11 @@
 //! connection or the login, and what the server refuses is told of alone.
 
 use balefire_tests::certificates::Certificates;
+use balefire_tests::disk::SmallDisk;
 use balefire_tests::mongo::{Access, Mongo, PASSWORD, USER, Wire};
+use balefire_tests::relay::Relay;
 use balefire_tests::server::{Server, Site};
-use balefire_tests::{note, wait};
+use balefire_tests::{left_out, note, wait};
 use bson::Document;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -126,15 +128,15 @@ fn a_record_is_a_document_as_it_came_and_names_that_the_server_refuses_come_plai
 }
 
 #[test]
-fn what_the_server_refuses_is_given_up_alone_and_the_others_of_its_batch_are_there() {
+fn where_half_is_refused_that_half_is_given_up_and_the_other_half_is_there() {
     let certificates = Certificates::new();
     let Some(mut mongo) = Mongo::start(Access::Open, &certificates) else { return };
     let site = site(mongo.address, "");
     mongo.stop();
     let server = site.start();
     // This server takes no lists of lists. All wait together while it is away, and go out in one piece.
-    let incident = |nth: usize| match nth % 10 {
-        3 => json!({"title": format!("bad {nth}"), "matrix": [[1, 2], [3, 4]]}),
+    let incident = |nth: usize| match nth % 2 {
+        1 => json!({"title": format!("bad {nth}"), "matrix": [[1, 2], [3, 4]]}),
         _ => json!({"title": format!("good {nth}"), "matrix": [1, 2]}),
     };
     let incidents: Vec<Value> = (0..100).map(incident).collect();
@@ -142,11 +144,11 @@ fn what_the_server_refuses_is_given_up_alone_and_the_others_of_its_batch_are_the
     refusal(&server, &ids[0], "network");
     mongo.resume(Access::Open, &certificates);
     wait_until_empty(&server);
-    let good: Vec<String> = ids.iter().enumerate().filter(|(nth, _)| nth % 10 != 3).map(|(_, id)| id.clone()).collect();
+    let good: Vec<String> = ids.iter().enumerate().filter(|(nth, _)| nth % 2 == 0).map(|(_, id)| id.clone()).collect();
     wait_for_each_once(&mongo, &good);
     for (nth, id) in ids.iter().enumerate() {
         let delivery = archived(&server, id);
-        if nth % 10 == 3 {
+        if nth % 2 == 1 {
             let reason = delivery["status"]["given_up"]["reason"].as_str().unwrap_or_else(|| panic!("{delivery}"));
             assert!(reason.contains("nested arrays are not supported"), "{reason}");
         } else {
@@ -258,4 +260,54 @@ fn twenty_thousand_incidents_are_twenty_thousand_documents_though_the_server_goe
     let documents = wait_for_each_once(&mongo, &ids);
     assert_eq!(documents.len(), INCIDENTS);
     note(&format!("{} incidents, the server went when it had {goings:?}: {} documents", ids.len(), documents.len()));
+}
+
+#[test]
+fn a_server_whose_disk_is_full_gets_each_once_when_there_is_room() {
+    let certificates = Certificates::new();
+    let Some(mut mongo) = Mongo::start(Access::Open, &certificates) else { return };
+    mongo.stop();
+    let Some(disk) = SmallDisk::mount(mongo.directory(), 16) else {
+        return left_out("this user may not mount a small file system");
+    };
+    mongo.resume(Access::Open, &certificates);
+    let site = site(mongo.address, "");
+    let server = site.start();
+    let mut ids = send(&server, 0, 500);
+    wait_until_empty(&server);
+    disk.fill();
+    ids.extend((1..=4).flat_map(|batch| send(&server, batch, 500)));
+    // Some that the server had under way may still have found room.
+    let words = wait::until("the server says that it is full", || {
+        let outcomes = ids[500..].iter().step_by(50).map(|id| archived(&server, id)["last_outcome"].to_string());
+        let seen: Vec<String> = outcomes.collect();
+        seen.iter().find(|outcome| outcome.contains("full")).cloned().ok_or_else(|| seen.join(" "))
+    });
+    assert!(words.contains("\"cause\":\"network\""), "{words}");
+    disk.empty();
+    wait_until_empty(&server);
+    wait_for_each_once(&mongo, &ids);
+    mongo.stop();
+}
+
+#[test]
+fn a_slow_server_gets_each_once_though_no_answer_comes_in_time() {
+    let certificates = Certificates::new();
+    let Some(mongo) = Mongo::start(Access::Open, &certificates) else { return };
+    let relay = Relay::start(mongo.address);
+    let site = site(relay.address(), ", timeout: 2s");
+    let server = site.start();
+    let mut ids = send(&server, 0, 10);
+    wait_until_empty(&server);
+    // Slow, and in time.
+    relay.delay(Duration::from_millis(300));
+    ids.extend(send(&server, 1, 1000));
+    wait_until_empty(&server);
+    // Every insert is done, and every answer comes too late.
+    relay.delay(Duration::from_secs(4));
+    ids.extend(send(&server, 2, 300));
+    refusal(&server, &ids[1010], "network");
+    relay.delay(Duration::ZERO);
+    wait_until_empty(&server);
+    wait_for_each_once(&mongo, &ids);
 }

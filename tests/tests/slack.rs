@@ -1,10 +1,12 @@
 //! Slack by a bot's token and by an incoming webhook, against a Slack that holds us to its contract and fails on demand:
 //! who gets what, once, and what follows from each kind of answer.
 
+use balefire_tests::relay::Relay;
 use balefire_tests::server::{Server, Site};
 use balefire_tests::slack::{Fault, Message, Slack, TOKEN, WEBHOOK, WEBHOOK_CHANNEL, blocks};
 use balefire_tests::wait;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 fn incident(title: &str) -> Value {
@@ -363,4 +365,44 @@ fn a_webhook_that_is_gone_or_refuses_is_told_and_its_url_stays_inside() {
     let said = format!("{why} {}", server.stderr());
     let secret = WEBHOOK.rsplit('/').next().expect("a path has an end");
     assert!(!said.contains(secret), "the URL came out: {said}");
+}
+
+#[test]
+fn a_slack_that_is_away_and_busy_for_a_while_gets_all_under_their_ids() {
+    let slack = fast_slack();
+    let relay = Relay::start(slack.address());
+    let through =
+        slack.settings(&["C0000001", "C0000002"]).replace(&slack.address().to_string(), &relay.address().to_string());
+    let site = site(&[("chat", format!("slack: {{{through}, timeout: 2s}}"))]);
+    let server = site.start();
+    let mut ids: Vec<String> = (0..5).map(|n| server.accept(&incident(&format!("before {n}")))).collect();
+    // Away in the middle of it.
+    relay.lead(None);
+    relay.cut(1);
+    ids.extend((0..5).map(|n| server.accept(&incident(&format!("away {n}")))));
+    wait::until("the network is told as the cause", || {
+        let channels = server.get("/api/v1/channels").expect(200).json().to_string();
+        if channels.contains("\"cause\":\"network\"") { Ok(()) } else { Err(channels) }
+    });
+    relay.lead(Some(slack.address()));
+    // Back, and at once too busy for anybody.
+    for _ in 0..4 {
+        slack.fail("chat.postMessage", Fault::SlowDown(1));
+    }
+    ids.extend((0..5).map(|n| server.accept(&incident(&format!("after {n}")))));
+    for id in &ids {
+        server.wait_for_deliveries(id, "delivered");
+    }
+    for place in ["C0000001", "C0000002"] {
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for message in slack.messages_in(place) {
+            let payload = &message.body["metadata"]["event_payload"];
+            let text = |name: &str| payload[name].as_str().expect("a text").to_owned();
+            names.entry(text("incident")).or_default().insert(text("delivery"));
+        }
+        for id in &ids {
+            assert_eq!(names.get(id).map(BTreeSet::len), Some(1), "{id} in {place}: {names:?}");
+        }
+    }
+    slack.nothing_was_wrong();
 }

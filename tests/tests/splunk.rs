@@ -145,3 +145,40 @@ fn a_cut_connection_and_a_wrong_token_lose_nothing_and_a_repeat_has_the_same_id(
     let waiting = server.why(&ids[0]);
     assert!(waiting["deliveries"][0]["status"]["given_up"].is_null(), "{waiting}");
 }
+
+/// Waits until the channel tells that the network is why nothing goes out.
+fn wait_for_network(server: &Server) {
+    wait::until("the network is told as the cause", || {
+        let channels = server.get("/api/v1/channels").expect(200).json().to_string();
+        if channels.contains("\"cause\":\"network\"") { Ok(()) } else { Err(channels) }
+    });
+}
+
+#[test]
+fn a_collector_that_is_slow_and_away_in_the_middle_of_a_batch_gets_each_under_one_id() {
+    let splunk = Splunk::start(false);
+    let relay = Relay::start(splunk.address());
+    let site = site(relay.address(), &with_token(", timeout: 1s"));
+    let server = site.start();
+    // Slow, and in time.
+    relay.delay(Duration::from_millis(200));
+    let mut ids = send(&server, 0..100, "Incident");
+    let counts = wait_for(&splunk, &ids);
+    assert!(counts.len() == 100 && counts.values().all(|count| *count == 1), "{counts:?}");
+    // Written, and each answer comes too late.
+    relay.delay(Duration::from_secs(2));
+    ids.extend(send(&server, 100..150, "Incident"));
+    wait_for_network(&server);
+    relay.lead(None);
+    relay.delay(Duration::ZERO);
+    // Away.
+    ids.extend(send(&server, 150..300, "Incident"));
+    wait_for_network(&server);
+    relay.lead(Some(splunk.address()));
+    let counts = wait_for(&splunk, &ids);
+    assert_eq!(counts.len(), 300, "one id for each");
+    for id in &ids {
+        let _ = server.wait_for_deliveries(id, "delivered");
+    }
+    assert!(counts.values().any(|count| *count > 1), "what nobody had heard of came again under its id");
+}
