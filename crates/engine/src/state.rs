@@ -467,9 +467,12 @@ impl State {
         if change.state == balefire_model::State::Resolved
             && let Some(open) = self.open.get(change.incident)
         {
-            // Its channels are still to hear that the one works again which it tells of.
+            // Its channels are still to hear that the one works again which it tells of; also those that gave it up, since
+            // a dead letter may be sent on its way again.
             let told_by = |queue: &&mut Queue| queue.told_by == Some(change.incident);
-            let heard: Vec<String> = open.heard().map(str::to_owned).collect();
+            let mut heard: Vec<String> = open.told.iter().map(|told| told.channel.as_ref().to_owned()).collect();
+            heard.sort_unstable();
+            heard.dedup();
             self.queues.iter_mut().filter(told_by).for_each(|queue| queue.heard = Some(heard.clone()));
         }
         let matters = !self.pending.is_empty() || self.dead.len() > 0;
@@ -495,6 +498,26 @@ impl State {
         let about = About { incident: dead.incident, accepted_at: dead.accepted_at, severity: dead.severity };
         let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
         self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });
+        if dead.reason != Reason::Resolved {
+            self.hold_end(dead.incident, &dead.channel, delivery);
+        }
+    }
+
+    /// The end of an incident, where it has not gone out yet, waits for a message that is on its way again.
+    fn hold_end(&mut self, incident: IncidentId, channel: &str, delivery: DeliveryId) {
+        let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), channel);
+        let Some(pending) = self.pending.get_mut(&end).filter(|pending| !pending.in_flight) else { return };
+        let rank = pending.rank();
+        let (due, has_opened) = (pending.due.take(), pending.has_opened());
+        let rare = pending.rare.get_or_insert_default();
+        rare.behind_also.push(delivery);
+        rare.has_opened = has_opened;
+        let queue = &mut self.queues[pending.channel as usize];
+        queue.ready.remove(&rank);
+        if let Some(due) = due {
+            queue.waiting.remove(&(due.into(), rank));
+        }
+        self.behind.insert(delivery, end);
     }
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {

@@ -317,6 +317,14 @@ impl Ledger {
             course.planned = moment;
             let place = (Reverse(course.severity), delivery);
             self.lanes.entry(course.channel.clone()).or_default().open.insert(place);
+            let (incident, channel, reason) = (course.incident, course.channel.clone(), course.reason);
+            let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), &channel);
+            if let Some(end) = self.courses.get_mut(&end).filter(|end| !end.ended && !end.under_way)
+                && reason != Reason::Resolved
+                && !end.behind.contains(&delivery)
+            {
+                end.behind.push(delivery);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, channel, delivered, id, pair, rejected, settings};
 use balefire_engine::{Act, Answer, ChannelPolicy, DeadLetterFilter, DeadLetterOrder, Input, Rate};
-use balefire_model::{Cause, Severity};
+use balefire_model::{Cause, Reason, Severity, State};
 use std::time::Duration;
 
 #[test]
@@ -63,4 +63,20 @@ fn a_part_of_the_window_and_of_each_rate_is_kept_for_critical() {
         assert_eq!(submit(Severity::High, 0), others, "{shown}");
         assert_eq!(submit(Severity::Critical, 1000), all - others, "{shown}");
     }
+}
+
+#[test]
+fn an_end_that_waits_for_one_message_waits_for_another_that_is_redriven_meanwhile() {
+    let mut bench = Bench::new(settings(vec![channel("hook"), channel("pager")], &[(60, "hook")]));
+    bench.submit(0, 1, Severity::High);
+    bench.end(1, "hook", rejected(Cause::Schema));
+    assert_eq!(bench.tick(60), ["plan escalated: hook", "try hook"]);
+    assert_eq!(bench.change(61, 1, State::Resolved), ["plan resolved: hook"]);
+    let filter = DeadLetterFilter::default();
+    let again = Input::DeadLetters(DeadLetterOrder { filter, by: "anna".to_owned(), purge: None });
+    assert_eq!(bench.step(62, again), ["again hook"], "one at a time");
+    assert_eq!(bench.end(63, "hook", delivered()), ["try hook"]);
+    assert!(matches!(bench.acts.last(), Some(Act::Send(job)) if job.reason == Reason::Opened));
+    assert_eq!(bench.end(64, "hook", rejected(Cause::Schema)), ["try hook"], "something has arrived that it closes");
+    assert!(matches!(bench.acts.last(), Some(Act::Send(job)) if job.reason == Reason::Resolved));
 }
