@@ -35,7 +35,8 @@ fn ended(server: &Server) -> Value {
 /// The incidents of a source, the oldest first, whole.
 fn incidents(server: &Server, source: &str) -> Vec<Value> {
     let rows = server.list(&format!("source={source}"));
-    rows.iter().rev().map(|row| server.show(row["id"].as_str().expect("an id"))).collect()
+    let whole = |row: &Value| server.show(row["id"].as_str().expect("an id"))["incident"].clone();
+    rows.iter().rev().map(whole).collect()
 }
 
 fn the_failure(server: &Server) -> Value {

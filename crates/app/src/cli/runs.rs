@@ -8,6 +8,7 @@ use super::{Exit, Failure, Place};
 use anstyle::AnsiColor;
 use balefire_model::text::one_line;
 use clap::{Args, Subcommand};
+use hyper::StatusCode;
 use serde_json::Value;
 
 /// Look at scheduled runs, start one
@@ -103,7 +104,12 @@ pub(crate) struct Start {
 impl Start {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let question = Question::post(format!("/api/v1/runs/{}/start", encoded(&self.name)));
-        let started = place.client(&self.reach)?.ask(&question)?.json()?;
+        let answer = place.client(&self.reach)?.ask(&question)?;
+        if answer.status == StatusCode::CONFLICT {
+            // The command line is right, only the moment is not.
+            return Err(Failure { exit: Exit::Failed, ..answer.failure() });
+        }
+        let started = answer.json()?;
         if self.json {
             output.json(&started)?;
         } else {
