@@ -14,6 +14,7 @@ mod metrics;
 mod reception;
 mod reload;
 mod sample;
+mod scheduler;
 mod service;
 mod story;
 mod transport;

@@ -117,15 +117,30 @@ pub(crate) struct Reception {
 impl Reception {
     /// Returns when everything accepted is durable.
     pub(crate) async fn take(&self, parcel: Parcel<'_>) -> Result<Receipt, Declined> {
+        self.take_amended(parcel, |_| {}).await
+    }
+
+    /// As [`Reception::take`], where the incidents are not whole without what their source knows of them. `amend` may
+    /// change them and put others before them; it is not called where there are none.
+    pub(crate) async fn take_amended(
+        &self,
+        parcel: Parcel<'_>,
+        amend: impl FnOnce(&mut Vec<Arc<Incident>>),
+    ) -> Result<Receipt, Declined> {
         let items =
             decode(parcel.body, parcel.shape, &self.limits).inspect_err(|_| self.metrics.refused("malformed", 1))?;
-        let (incidents, mut results) = self.sort(items, parcel.source, parcel.on_error);
+        let (mut incidents, mut results) = self.sort(items, parcel.source, parcel.on_error);
         let bad = results.iter().filter(|result| matches!(result, ItemResult::Refused { .. })).count();
         self.metrics.refused("invalid", bad);
         if incidents.is_empty() && parcel.read.is_none() {
             return Ok(Receipt { accepted: 0, refused: results.len(), results, repeated: false });
         }
-        self.charge(parcel.source, incidents.len())?;
+        let count = incidents.len();
+        if count > 0 {
+            amend(&mut incidents);
+        }
+        let put_before = incidents.len() - count;
+        self.charge(parcel.source, count)?;
         let submission = Submission { incidents, idempotency: parcel.idempotency, read: parcel.read, test_of: None };
         let (ids, repeated) = self.submit(submission, parcel.body.len()).await?;
         // A repeat's items got new ids just now; those of the first time count.
@@ -133,7 +148,7 @@ impl Reception {
             ItemResult::Accepted { id, .. } => Some(id),
             ItemResult::Refused { .. } | ItemResult::LeftOut { .. } => None,
         });
-        for (id, first) in accepted_ids.zip(ids.iter()) {
+        for (id, first) in accepted_ids.zip(ids.iter().skip(put_before)) {
             *id = *first;
         }
         let accepted = results.iter().filter(|result| matches!(result, ItemResult::Accepted { .. })).count();

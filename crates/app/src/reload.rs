@@ -51,6 +51,8 @@ fn needs_a_restart(old: &Config, new: &Config) -> Option<&'static str> {
         Some("socket")
     } else if old.inputs != new.inputs {
         Some("inputs")
+    } else if old.schedules != new.schedules {
+        Some("runs.schedules")
     } else {
         None
     }

@@ -15,6 +15,7 @@ mod place;
 mod rebuild;
 mod reload;
 mod routes;
+mod runs;
 mod send;
 mod serve;
 mod table;
@@ -97,6 +98,9 @@ enum Command {
     /// Look at deliveries that were given up; send them on their way again or purge them
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Look at scheduled runs, start one
+    #[command(subcommand)]
+    Runs(runs::Runs),
     /// Look at messages before they are sent
     #[command(subcommand)]
     Templates(templates::Templates),
@@ -163,6 +167,7 @@ impl Command {
             Command::Routes(command) => command.run(place, output),
             Command::Channels(command) => command.run(place, output),
             Command::DeadLetters(command) => command.run(place, output),
+            Command::Runs(command) => command.run(place, output),
             Command::Templates(command) => command.run(place, output),
             Command::Check(command) => command.run(place, output),
             Command::Reload(command) => command.run(place, output),

@@ -8,6 +8,7 @@ use crate::listen::{stdin, tail};
 use crate::logs::{self, LogFormat};
 use crate::reception::Reception;
 use crate::reload::Reloader;
+use crate::scheduler::{self, Runs};
 use crate::transport::tls;
 use crate::{clock, environment, service};
 use anyhow::Context;
@@ -72,7 +73,9 @@ impl Serve {
         let config = Arc::new(loaded.config);
         let core = core::start(&config, environment::terminal(), env!("CARGO_PKG_VERSION"))?;
         let current = watch::Sender::new(config.clone());
-        let app = app(&core, &current, Reloader::new(place.config, overrides, current.clone()));
+        let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
+        let reloader = Reloader::new(place.config, overrides, current.clone());
+        let app = App { runs, ..app(&core, &current, reloader) };
         let server = Server::bind(app.clone(), config.http.as_ref(), &config.socket).await?;
         tracing::info!(
             http = server.address().map(|address| address.to_string()),
@@ -89,6 +92,9 @@ impl Serve {
             let known = core.inputs.get(&input.name).cloned();
             let (name, path) = (input.name.clone(), path.clone());
             tasks.spawn(tail::follow(name, path, *from, known, app.reception.clone(), stop.subscribe()));
+        }
+        for keeper in keepers {
+            tasks.spawn(keeper.run(app.reception.clone(), stop.subscribe()));
         }
         service::tell(&[NotifyState::Ready]);
         let (reason, exit) = self.wait(&app, &core).await?;
@@ -154,6 +160,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         reloader: Arc::new(reloader),
         places: Places::new(body_bytes_max),
         signer: core.signer.clone(),
+        runs: Runs::default(),
     }
 }
 

@@ -12,6 +12,7 @@ mod named;
 mod reference;
 mod resolve;
 mod routes;
+mod schedules;
 mod schema;
 mod sources;
 mod substitute;
@@ -26,6 +27,7 @@ pub(crate) use http::{Http, Role, Socket};
 pub(crate) use intervals::ConfiguredInterval;
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
+pub(crate) use schedules::{Records, Schedule};
 pub(crate) use schema::schema;
 
 use balefire_channels::Host;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) severity_default: Severity,
     /// Where events come from beside HTTP and the socket, in the files' order.
     pub(crate) inputs: Vec<Input>,
+    /// The commands that are started by a timetable, in the files' order.
+    pub(crate) schedules: Vec<Schedule>,
     /// Where notifications go, in the files' order.
     pub(crate) channels: Vec<ConfiguredChannel>,
     /// The named time intervals, in the files' order.

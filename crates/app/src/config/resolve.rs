@@ -6,6 +6,7 @@ use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_ht
 use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
 use super::routes::read_routing;
+use super::schedules::{Schedule, read_schedules};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
 use balefire_engine::route::Routing;
@@ -51,6 +52,7 @@ struct Settings {
     socket: Socket,
     severity_default: Severity,
     inputs: Vec<Input>,
+    schedules: Vec<Schedule>,
     channels: Vec<ConfiguredChannel>,
     intervals: Vec<ConfiguredInterval>,
     routing: Routing,
@@ -67,6 +69,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         socket: settings.socket,
         severity_default: settings.severity_default,
         inputs: settings.inputs,
+        schedules: settings.schedules,
         channels: settings.channels,
         intervals: settings.intervals,
         routing: settings.routing,
@@ -100,6 +103,9 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let severity_default = severity.default(Severity::Medium);
 
     let inputs = read_inputs(reader);
+    let mut schedules = Vec::new();
+    let doc = "Runs: the batches of records of scanners such as Cloudmarker.";
+    reader.section("runs", doc, |reader| schedules = read_schedules(reader, &host.zone)).optional();
     let channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
@@ -115,6 +121,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         socket: socket.expect("a section is read also where it is missing"),
         severity_default,
         inputs,
+        schedules,
         channels,
         intervals,
         routing,

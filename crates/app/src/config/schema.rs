@@ -16,7 +16,12 @@ pub(crate) fn schema() -> Value {
         schema.extend(sections);
     }
     let mut schema = Value::Object(schema);
-    for pointer in ["/properties/channels", "/properties/inputs", "/properties/http/properties/tokens"] {
+    for pointer in [
+        "/properties/channels",
+        "/properties/inputs",
+        "/properties/http/properties/tokens",
+        "/properties/runs/properties/schedules",
+    ] {
         let Some(Value::Object(named)) = schema.pointer_mut(pointer) else { continue };
         named
             .insert("propertyNames".to_owned(), json!({"pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": NAME_FORM}));

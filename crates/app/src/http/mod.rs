@@ -10,6 +10,7 @@ mod health;
 mod ingest;
 pub(crate) mod masked;
 mod problem;
+mod runs;
 mod serve;
 
 pub(crate) use body::Places;
@@ -22,6 +23,7 @@ use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::reception::Reception;
 use crate::reload::Reloader;
+use crate::scheduler::Runs;
 use axum::Router;
 use axum::routing::{get, post};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(crate) struct App {
     pub reloader: Arc<Reloader>,
     pub places: Places,
     pub signer: Arc<Signer>,
+    pub runs: Runs,
 }
 
 fn router(app: App) -> Router {
@@ -53,6 +56,8 @@ fn router(app: App) -> Router {
         .route("/api/v1/dead-letters/{delivery}", get(dead_letters::show))
         .route("/api/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/api/v1/dead-letters/purge", post(dead_letters::purge))
+        .route("/api/v1/runs", get(runs::list))
+        .route("/api/v1/runs/{name}/start", post(runs::start))
         .route("/api/v1/reload", post(api::reload))
         .route("/ack/{id}", get(ack::page).post(ack::acknowledge))
         .route("/healthz", get(health::healthz))
