@@ -298,7 +298,7 @@ mod tests {
     fn what_was_there_before_the_run_is_not_read() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.json"), "[1]").unwrap();
-        let later = SystemTime::now() + Duration::from_secs(60);
+        let later = SystemTime::from(crate::clock::now()) + Duration::from_secs(60);
         read(directory.path(), later, 1000, &mut |found| panic!("{found:?}"));
         let mut found = Vec::new();
         read(&directory.path().join("none"), later, 1000, &mut |one| {
