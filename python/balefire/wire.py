@@ -18,10 +18,13 @@ _LABELS = ("audit_key", "cloud_type", "origin_key", "origin_type", "record_type"
 
 
 def encode(record):
-    """One line for a record: what Balefire shows of it, and the record itself, unchanged, beside that.
+    """One line for a record: itself, unchanged, where Balefire knows it by its `com`; else what Balefire shows of it, and
+    the record beside that.
 
     What JSON cannot say (times, sets, not-a-number) is said as text.
     """
+    if is_known(record):
+        return dump(record)
     com = record.get("com") if isinstance(record.get("com"), dict) else {}
     kind = text(com.get("record_type") or "record")
     labels = {name: text(com[name])[:LABEL_CHARS_MAX] for name in _LABELS if com.get(name) not in (None, "")}
@@ -38,6 +41,13 @@ def encode(record):
     if clash:
         kept["record"] = clash
     return dump(dict(draft, **kept))
+
+
+def is_known(record):
+    """Whether Balefire takes it for a record of an audit: severity, title and run are its part then."""
+    com = record.get("com")
+    kind = com.get("record_type") if isinstance(com, dict) else None
+    return isinstance(kind, str) and bool(kind.strip()) and "title" not in record
 
 
 # Fields that Balefire reads as its own: a bucket of such a name is kept under `record`.

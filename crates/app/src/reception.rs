@@ -1,14 +1,15 @@
 //! From bytes to "accepted", for every way in: decode, normalise, weigh, hand over, and wait until it is durable. Knows
 //! neither HTTP nor files.
 
-use crate::config::Config;
+use crate::config::{self, Config, Input, InputKind};
 use crate::core::{Mailbox, Unavailable};
 use crate::metrics::Metrics;
 use crate::{clock, ids};
 use balefire_engine::admit::{Admission, DiskState, Load, admit};
 use balefire_engine::allowance::Allowance;
-use balefire_engine::{Answer, Idempotency, Input, Rate, Submission};
-use balefire_intake::formats::json::{Shape, decode};
+use balefire_engine::{Answer, Idempotency, Rate, Submission};
+use balefire_intake::formats::Format;
+use balefire_intake::formats::json::{Shape, decode_as};
 use balefire_intake::normalise::{Context, normalise};
 use balefire_intake::{BodyError, Draft, FieldError, ItemError, Limits};
 use balefire_model::record::InputRead;
@@ -41,6 +42,7 @@ pub(crate) enum OnError {
 pub(crate) struct Parcel<'a> {
     pub body: &'a [u8],
     pub shape: Shape,
+    pub format: Format,
     pub source: &'a str,
     pub on_error: OnError,
     pub idempotency: Option<Idempotency>,
@@ -127,8 +129,8 @@ impl Reception {
         parcel: Parcel<'_>,
         amend: impl FnOnce(&mut Vec<Arc<Incident>>),
     ) -> Result<Receipt, Declined> {
-        let items =
-            decode(parcel.body, parcel.shape, &self.limits).inspect_err(|_| self.metrics.refused("malformed", 1))?;
+        let items = decode_as(parcel.format, parcel.body, parcel.shape, &self.limits)
+            .inspect_err(|_| self.metrics.refused("malformed", 1))?;
         let (mut incidents, mut results) = self.sort(items, parcel.source, parcel.on_error);
         let bad = results.iter().filter(|result| matches!(result, ItemResult::Refused { .. })).count();
         self.metrics.refused("invalid", bad);
@@ -155,6 +157,20 @@ impl Reception {
         Ok(Receipt { accepted, refused: results.len() - accepted, results, repeated })
     }
 
+    /// What the token of this name sends.
+    pub(crate) fn format_of_token(&self, name: &str) -> Format {
+        let config = self.config.borrow();
+        let tokens = config.http.as_ref().map(|http| http.tokens.as_slice()).unwrap_or_default();
+        tokens.iter().find(|token| token.name == name).map(|token| token.format).unwrap_or_default()
+    }
+
+    /// What the input of this name brings.
+    pub(crate) fn format_of_input(&self, name: &str) -> Format {
+        let config = self.config.borrow();
+        let input = config.inputs.iter().find(|input| input.name == name);
+        input.map(|Input { kind: InputKind::Tail { format, .. }, .. }| *format).unwrap_or_default()
+    }
+
     /// Makes durable how far an input is read, where no incident comes with it.
     pub(crate) async fn note_read(&self, read: InputRead) -> Result<(), Declined> {
         let submission = Submission { read: Some(read), ..Submission::default() };
@@ -171,7 +187,7 @@ impl Reception {
         if let Some(worst) = submission.incidents.iter().map(|incident| incident.severity).max() {
             self.weigh(worst, count)?;
         }
-        match self.mailbox.ask(Input::Submit(submission), bytes, count).await {
+        match self.mailbox.ask(balefire_engine::Input::Submit(submission), bytes, count).await {
             Ok(Answer::Accepted { incidents, repeated }) => Ok((incidents, repeated)),
             Ok(Answer::KeyReused) => Err(Declined::KeyReused),
             Ok(Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. }) => {
@@ -228,7 +244,8 @@ impl Reception {
         source: &str,
         on_error: OnError,
     ) -> (Vec<Arc<Incident>>, Vec<ItemResult>) {
-        let severity_default = self.config.borrow().severity_default;
+        let config = self.config.borrow().clone();
+        let severity_default = config.severity_default;
         let received_at = clock::now();
         let leave_out = on_error == OnError::Refuse && items.iter().any(Result::is_err);
         let mut incidents = Vec::with_capacity(items.len());
@@ -241,7 +258,10 @@ impl Reception {
                 Ok(_) if leave_out => ItemResult::LeftOut { index },
                 Ok(draft) => {
                     let context = Context { id: ids::incident(), source, received_at, severity_default };
-                    let incident = Arc::new(normalise(draft, &context));
+                    let kind = draft.kind;
+                    let mut incident = normalise(draft, &context);
+                    config::weigh(&config.finding_rules, kind, &mut incident);
+                    let incident = Arc::new(incident);
                     let accepted = ItemResult::Accepted {
                         index,
                         id: incident.id,

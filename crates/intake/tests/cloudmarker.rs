@@ -161,12 +161,23 @@ fn a_hostile_record_is_cut_where_it_is_shown_and_whole_where_it_is_kept() {
 }
 
 #[test]
-fn the_mock_audit_is_taken_whole_as_one_run() {
+fn the_mock_audit_is_one_run_for_the_store_and_one_for_the_alert() {
     let body = serde_json::to_vec(&mock::audit("20261122_030000")).unwrap();
     let drafts = decode(&body, Shape::Json, &Limits::default()).unwrap();
     let drafts: Vec<Draft> = drafts.into_iter().map(Result::unwrap).collect();
     let count = |kind: Kind| drafts.iter().filter(|draft| draft.kind == kind).count();
-    assert_eq!((count(Kind::CloudRecord), count(Kind::Finding), count(Kind::Mark)), (10, 4, 2));
+    assert_eq!((count(Kind::CloudRecord), count(Kind::Finding), count(Kind::Mark)), (10, 4, 4));
     let runs: Vec<_> = drafts.into_iter().map(|draft| incident_of(draft).run.unwrap().run).collect();
-    assert!(runs.iter().all(|run| *run == runs[0]), "{runs:?}");
+    assert!(runs[..12].iter().all(|run| run.worker == "mockaudit_balefire/store"), "{runs:?}");
+    assert!(runs[12..].iter().all(|run| run.worker == "mockaudit_balefire/alert"), "{runs:?}");
+}
+
+#[test]
+fn the_documented_table_is_the_one_in_force() {
+    let document = include_str!("../../../docs/migrating/cloudmarker.md");
+    for known in EVENT_TYPES {
+        let controls = known.nist_controls.join(", ");
+        let row = format!("| `{}` | {} | {} | {controls} |", known.record_type, known.severity, known.title);
+        assert!(document.contains(&row), "{row}");
+    }
 }

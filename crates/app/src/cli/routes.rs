@@ -4,7 +4,7 @@ use super::describe::Described;
 use super::output::Output;
 use super::parts::{self, Ended};
 use super::{Exit, Failure, Place};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::{clock, ids};
 use anyhow::Context;
 use balefire_engine::route::{Step, Verdict, told_muted};
@@ -80,7 +80,10 @@ impl Test {
                             received_at: now,
                             severity_default: loaded.config.severity_default,
                         };
-                        self.test(&loaded.config, &normalise(draft, &context), now, output)?;
+                        let kind = draft.kind;
+                        let mut incident = normalise(draft, &context);
+                        config::weigh(&loaded.config.finding_rules, kind, &mut incident);
+                        self.test(&loaded.config, &incident, now, output)?;
                     }
                     Err(error) => {
                         super::output::tell(&format!("refused: {error}"));

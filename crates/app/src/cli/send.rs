@@ -8,6 +8,7 @@ use super::why;
 use super::{Exit, Failure, Place};
 use crate::{clock, ids};
 use anyhow::Context;
+use balefire_intake::formats::cloudmarker::mock;
 use balefire_model::text::one_line;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
@@ -27,6 +28,8 @@ Examples:
   balefire send findings.json                    an object, a list, or one object a line
   some-scanner | balefire send                   the same from standard input
   balefire send --title Test --wait              and wait for its deliveries
+  balefire send nightly_azcloud.json             the records of a cloud audit, as they are
+  balefire send --mock-audit                     such records without a cloud
 
 Every item is answered for itself: `accepted ID severity title` on standard output, what was refused with its reason on
 standard error. Accepted means that it is on the server's disk. Exit code 4: at least one was refused; 1 with --wait: not
@@ -41,6 +44,9 @@ pub(crate) struct Send {
     /// Files with incidents; - is standard input, which is read without any, too
     #[arg(value_name = "FILE", conflicts_with = "title")]
     files: Vec<PathBuf>,
+    /// Send the mock audit of Cloudmarker: ten records for stores, four events for alerts, begin and end
+    #[arg(long, conflicts_with_all = ["title", "files"])]
+    mock_audit: bool,
     /// What happens to the good items of a request (1,000 items or 8 MiB) that has bad ones
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     on_error: OnError,
@@ -105,6 +111,17 @@ impl Send {
             let title = self.described.title.clone().unwrap_or_default();
             let items = vec![Item { place: "the incident".to_owned(), title }];
             return sender.send(Part { content_type: parts::JSON, body: Bytes::from(incident), items }, "", output);
+        }
+        if self.mock_audit {
+            let version = clock::now().strftime("%Y%m%d_%H%M%S").to_string();
+            let records = mock::audit(&version);
+            let items = records.iter().enumerate().map(|(index, record)| Item {
+                place: format!("item {}", index + 1),
+                title: record["com"]["record_type"].as_str().unwrap_or_default().to_owned(),
+            });
+            let items = items.collect();
+            let body = Bytes::from(serde_json::to_vec(&records).context("the records are no JSON")?);
+            return sender.send(Part { content_type: parts::JSON, body, items }, "the mock audit", output);
         }
         let stdin = PathBuf::from("-");
         if self.files.is_empty() && io::stdin().is_terminal() {

@@ -88,7 +88,7 @@ impl Serve {
         tasks.spawn(server.run(stop.subscribe()));
         tasks.spawn(service::feed_watchdog(core.mailbox.clone(), stop.subscribe()));
         for input in &config.inputs {
-            let InputKind::Tail { path, from } = &input.kind;
+            let InputKind::Tail { path, from, .. } = &input.kind;
             let known = core.inputs.get(&input.name).cloned();
             let (name, path) = (input.name.clone(), path.clone());
             tasks.spawn(tail::follow(name, path, *from, known, app.reception.clone(), stop.subscribe()));

@@ -6,6 +6,7 @@ use super::http::Token;
 use super::sources::Source;
 use super::*;
 use balefire_channels::KINDS;
+use balefire_intake::formats::Format;
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,10 +110,13 @@ fn what_was_set_is_what_is_resolved() {
     let config = load(&text).unwrap().config;
     let http = config.http.unwrap();
     assert_eq!((http.listen, http.body_bytes_max), ("[::]:80".parse().unwrap(), 1 << 20));
-    assert_eq!(http.tokens, [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin, rate: None }]);
+    assert_eq!(
+        http.tokens,
+        [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin, rate: None, format: Format::Auto }]
+    );
     assert_eq!(config.socket, Socket { path: "/srv/b/balefire.sock".into(), mode: 0o600 });
     assert_eq!(config.severity_default, Severity::High);
-    let kind = InputKind::Tail { path: "/x".into(), from: TailFrom::End };
+    let kind = InputKind::Tail { path: "/x".into(), from: TailFrom::End, format: Format::Auto };
     assert_eq!(config.inputs, [Input { name: "f".into(), kind }]);
     let channel = &config.channels[0];
     assert_eq!(channel.rates, [Rate { count: 3, per: Duration::from_secs(60) }]);

@@ -2,6 +2,8 @@
 
 use super::channels::Rate;
 use super::named::{Named, read_named};
+use super::resolve::read_format;
+use balefire_intake::formats::Format;
 use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,8 @@ pub(crate) struct Token {
     pub(crate) role: Role,
     /// How many incidents it may send; without one, as many as are accepted.
     pub(crate) rate: Option<Rate>,
+    /// What it sends, where a request does not say.
+    pub(crate) format: Format,
 }
 
 /// What a token may do.
@@ -101,9 +105,9 @@ pub(crate) fn read_http(reader: &Reader<'_>) -> HttpSettings {
     };
     let tokens = read_named(reader, "tokens", doc, describe, |named| {
         let Named { key, reader } = named;
-        let (sha256, role, rate) = read_token(&reader);
+        let token = Token { name: key.name.clone(), ..read_token(&reader) };
         reader.finish();
-        Token { name: key.name.clone(), sha256, role, rate }
+        token
     });
     report_repeated(reader, &tokens);
     let body = reader.bytes("body_bytes_max", "The largest body of one request; larger ones are refused with 413.");
@@ -130,7 +134,8 @@ fn parse_public_url(text: &str) -> Option<String> {
     (is_plain && !rest.is_empty() && !rest.starts_with('/')).then(|| text.trim_end_matches('/').to_owned())
 }
 
-fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role, Option<Rate>) {
+/// A token without its name.
+fn read_token(reader: &Reader<'_>) -> Token {
     let doc = "SHA-256 of the token; the token itself is never written down here.";
     // What was found is not shown: somebody may have put the token itself here.
     let text = |node: &Node| match &node.value {
@@ -146,7 +151,8 @@ fn read_token(reader: &Reader<'_>) -> ([u8; 32], Role, Option<Rate>) {
     let role = reader.one_of("role", "What it may do: `send` incidents, or everything.", &roles);
     let doc = "How many incidents it may send, such as `500/s`; more are refused with 429. Unlimited if not set.";
     let rate = reader.parsed("rate", doc, "a count and a time such as 500/s or 10000/h", Rate::parse).optional();
-    (sha256.unwrap_or_default(), role.default_shown(Role::Send, "send"), rate)
+    let role = role.default_shown(Role::Send, "send");
+    Token { name: String::new(), sha256: sha256.unwrap_or_default(), role, rate, format: read_format(reader) }
 }
 
 fn parse_sha256(text: &str) -> Option<[u8; 32]> {

@@ -3,6 +3,7 @@
 
 mod channels;
 mod fallback;
+mod finding_rules;
 mod findings;
 mod gathering;
 mod http;
@@ -22,6 +23,7 @@ mod yaml;
 mod corpus;
 
 pub(crate) use channels::ConfiguredChannel;
+pub(crate) use finding_rules::{FindingRule, weigh};
 pub(crate) use findings::Finding;
 pub(crate) use http::{Http, Role, Socket};
 pub(crate) use intervals::ConfiguredInterval;
@@ -29,6 +31,8 @@ pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schedules::{Records, Schedule};
 pub(crate) use schema::schema;
+
+pub(crate) use yaml::FILE_BYTES_MAX;
 
 use balefire_channels::Host;
 use balefire_engine::route::Routing;
@@ -38,6 +42,11 @@ use sources::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use substitute::Substituted;
+
+/// A text as the tree of its settings, without substitution; what is wrong with it names `file`.
+pub(crate) fn parse_yaml(text: &str, file: &str) -> yaml::Parsed {
+    yaml::parse(text, &file.into())
+}
 
 /// What the environment says about a variable.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -53,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) socket: Socket,
     /// The severity of incidents that say none, or one that is not known.
     pub(crate) severity_default: Severity,
+    /// What records of cloud audits weigh here, in the files' order.
+    pub(crate) finding_rules: Vec<FindingRule>,
     /// Where events come from beside HTTP and the socket, in the files' order.
     pub(crate) inputs: Vec<Input>,
     /// The commands that are started by a timetable, in the files' order.

@@ -2,6 +2,7 @@
 //! calls describe the settings for the schema and the reference.
 
 use super::channels::{ConfiguredChannel, read_channels};
+use super::finding_rules::{FindingRule, read_finding_rules};
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
 use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
@@ -10,6 +11,7 @@ use super::schedules::{Schedule, read_schedules};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
 use balefire_engine::route::Routing;
+use balefire_intake::formats::Format;
 use balefire_model::Severity;
 use balefire_model::settings::{FieldDoc, Node, Place, Problem, Reader, Session, Value};
 use std::net::SocketAddr;
@@ -33,6 +35,8 @@ pub(crate) enum InputKind {
         path: PathBuf,
         /// Where reading begins the first time.
         from: TailFrom,
+        /// What its lines are.
+        format: Format,
     },
 }
 
@@ -51,6 +55,7 @@ struct Settings {
     http: HttpSettings,
     socket: Socket,
     severity_default: Severity,
+    finding_rules: Vec<FindingRule>,
     inputs: Vec<Input>,
     schedules: Vec<Schedule>,
     channels: Vec<ConfiguredChannel>,
@@ -68,6 +73,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         data: settings.data,
         socket: settings.socket,
         severity_default: settings.severity_default,
+        finding_rules: settings.finding_rules,
         inputs: settings.inputs,
         schedules: settings.schedules,
         channels: settings.channels,
@@ -102,6 +108,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let severity = reader.parsed("severity_default", doc, Severity::ALLOWED, Severity::parse);
     let severity_default = severity.default(Severity::Medium);
 
+    let finding_rules = read_finding_rules(reader);
     let inputs = read_inputs(reader);
     let mut schedules = Vec::new();
     let doc = "Runs: the batches of records of scanners such as Cloudmarker.";
@@ -120,6 +127,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         http: http.expect("a section is read also where it is missing"),
         socket: socket.expect("a section is read also where it is missing"),
         severity_default,
+        finding_rules,
         inputs,
         schedules,
         channels,
@@ -148,9 +156,17 @@ fn read_tail(reader: &Reader<'_>) -> Option<InputKind> {
         let path = reader.text("path", "The file. It need not be there yet.").required(String::new());
         let doc = "Where reading begins the first time; later it goes on where it stopped.";
         let from = reader.one_of("from", doc, &[("start", TailFrom::Start), ("end", TailFrom::End)]);
-        InputKind::Tail { path: PathBuf::from(path), from: from.default_shown(TailFrom::Start, "start") }
+        let from = from.default_shown(TailFrom::Start, "start");
+        InputKind::Tail { path: PathBuf::from(path), from, format: read_format(reader) }
     });
     tail.optional()
+}
+
+/// The setting `format` of a source.
+pub(crate) fn read_format(reader: &Reader<'_>) -> Format {
+    let doc = "What it sends: `native`, our own JSON; `cloudmarker`, the records of an audit (`raw`, `ext`, `com`); `auto` \
+               tells them apart one by one.";
+    reader.one_of("format", doc, &Format::WORDS).default_shown(Format::Auto, "auto")
 }
 
 /// The listener with the command line's word, which comes last.

@@ -86,7 +86,8 @@ fn report_unknown_channels(reader: &Reader<'_>, declared: &[String]) {
     }
 }
 
-fn read_matchers(reader: &Reader<'_>) -> Vec<Matcher> {
+/// The conditions of `match`, which the caller has described.
+pub(super) fn read_matchers(reader: &Reader<'_>) -> Vec<Matcher> {
     let mut matchers = Vec::new();
     for (node, text) in texts_of(reader, "match") {
         match Matcher::parse(text) {

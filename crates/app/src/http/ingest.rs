@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use balefire_engine::Idempotency;
+use balefire_intake::formats::Format;
 use balefire_intake::formats::json::Shape;
 use balefire_model::id::hex;
 use serde::Deserialize;
@@ -23,6 +24,8 @@ const KEY_BYTES_MAX: usize = 255;
 pub(crate) struct Choice {
     #[serde(default)]
     on_error: OnError,
+    /// One of [`Format::WORDS`].
+    format: Option<String>,
 }
 
 pub(crate) async fn post(
@@ -32,15 +35,21 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let on_error = choice.map(|Query(choice)| choice.on_error).map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "query not understood; allowed: on_error=keep, on_error=refuse")
-    })?;
+    let not_understood = || {
+        let allowed = "on_error=keep, on_error=refuse, format=auto, format=native, format=cloudmarker";
+        Problem::new(StatusCode::BAD_REQUEST, format!("query not understood; allowed: {allowed}"))
+    };
+    let Query(Choice { on_error, format }) = choice.map_err(|_| not_understood())?;
+    let format = match format {
+        Some(word) => Format::parse(&word).ok_or_else(not_understood)?,
+        None => app.reception.format_of_token(&source),
+    };
     let shape = shape(&headers)?;
     let bytes_max = app.config.borrow().body_bytes_max();
     let whole = app.places.read(body, bytes_max).await.inspect_err(|_| app.metrics.refused("body", 1))?;
     let body = &whole.bytes;
     let idempotency = idempotency(&headers, &source, body)?;
-    let parcel = Parcel { body, shape, source: &source, on_error, idempotency, read: None };
+    let parcel = Parcel { body, shape, format, source: &source, on_error, idempotency, read: None };
     let receipt = app.reception.take(parcel).await.map_err(declined)?;
     Ok(answer(&receipt))
 }

@@ -1,6 +1,7 @@
 //! JSON lines over a stream: each line an incident, each answered with a line when it is durable or refused.
 
 use crate::reception::{Declined, ItemResult, OnError, Parcel, Receipt, Reception};
+use balefire_intake::formats::Format;
 use balefire_intake::formats::json::Shape;
 use balefire_intake::lines::{Line, LineSplitter, LineTooLong};
 use serde_json::json;
@@ -153,6 +154,7 @@ impl<'a> Lines<'a> {
             let parcel = Parcel {
                 body,
                 shape: Shape::Ndjson,
+                format: Format::Auto,
                 source: self.source,
                 on_error: OnError::Keep,
                 idempotency: None,

@@ -74,6 +74,7 @@ async fn take(reception: &Reception, handed: Handed) -> Result<Receipt, Declined
         let parcel = crate::reception::Parcel {
             body: &body,
             shape: Shape::Ndjson,
+            format: reception.format_of_input(&source),
             source: &source,
             on_error: OnError::Keep,
             idempotency: None,
