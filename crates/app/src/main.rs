@@ -8,6 +8,7 @@ mod core;
 mod environment;
 mod http;
 mod ids;
+mod import;
 mod listen;
 mod logs;
 mod metrics;

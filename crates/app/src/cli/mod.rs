@@ -7,6 +7,7 @@ mod dead_letters;
 mod describe;
 mod generate;
 mod history;
+mod import;
 mod incidents;
 mod journal;
 mod output;
@@ -106,6 +107,9 @@ enum Command {
     Templates(templates::Templates),
     /// Check the configuration: every problem, and what in it can do nothing
     Check(check::Check),
+    /// Make a configuration of another system's, with a report of every setting
+    #[command(subcommand)]
+    Import(import::Import),
     /// Bring a changed configuration into force without a restart
     Reload(reload::Reload),
     /// Look at the journal itself, also while a server writes it
@@ -170,6 +174,7 @@ impl Command {
             Command::Runs(command) => command.run(place, output),
             Command::Templates(command) => command.run(place, output),
             Command::Check(command) => command.run(place, output),
+            Command::Import(command) => command.run(output),
             Command::Reload(command) => command.run(place, output),
             Command::Journal(command) => command.run(place, output),
             Command::Rebuild(command) => command.run(place, output),

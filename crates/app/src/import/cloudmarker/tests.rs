@@ -1,0 +1,296 @@
+//! Configurations as people have them, and what each comes to: our text, and what is said of every setting. What is
+//! written is loaded as `balefire check` would load it.
+
+use super::*;
+use crate::config::{Config, Overrides};
+use balefire_channels::Host;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+struct Case {
+    directory: tempfile::TempDir,
+    imported: Imported,
+}
+
+impl Case {
+    fn new(texts: &[&str]) -> Case {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let target = Target { secrets: path("secrets"), overlay: path("overlay.yaml"), data: "./data".to_owned() };
+        let name = |nth| format!("{}.yaml", char::from(b'a' + nth));
+        let files: Vec<File> =
+            (0..).zip(texts).map(|(nth, text)| File { name: name(nth), text: (*text).to_owned() }).collect();
+        let imported = import(&files, &target).unwrap_or_else(|problems| panic!("{problems:?}"));
+        fs::create_dir(path("secrets")).unwrap();
+        for secret in &imported.secrets {
+            fs::write(&secret.path, secret.content.expose()).unwrap();
+        }
+        fs::write(path("balefire.yaml"), &imported.balefire).unwrap();
+        // As the command writes it.
+        fs::set_permissions(path("balefire.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+        Case { directory, imported }
+    }
+
+    /// Our text without its first line, and with the directory as `DIR`.
+    fn text(&self) -> String {
+        let text = self.imported.balefire.split_once('\n').unwrap().1;
+        text.replace(&self.directory.path().display().to_string(), "DIR")
+    }
+
+    /// What `balefire check` would say: nothing.
+    fn is_good(&self) -> Config {
+        let path = self.directory.path().join("balefire.yaml");
+        let loaded = Config::load(Some(&path), &Overrides::default(), &|_| None, &Host::default());
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n{}", self.imported.balefire));
+        assert_eq!(loaded.findings, [], "{}", self.imported.balefire);
+        loaded.config
+    }
+
+    fn report(&self) -> String {
+        self.imported.report.text()
+    }
+
+    /// What is said of a setting, as `verdict: text` lines.
+    fn said(&self, setting: &str) -> Vec<String> {
+        let lines = self.imported.report.lines.iter().filter(|line| line.setting == setting);
+        lines.map(|line| format!("{:?}: {}", line.verdict, line.text)).collect()
+    }
+}
+
+const USUAL: &str = r##"
+plugins:
+  azcloud: {plugin: cloudmarker.clouds.azcloud.AzCloud, params: {tenant: t, client: c, secret: cloud-s3cret}}
+  mail:
+    plugin: cloudmarker.alerts.emailalert.EmailAlert
+    params:
+      from_addr: Cloudmarker <cm@example.com>
+      to_addrs: [soc@example.com, ops@example.com]
+      subject: Findings {prod}
+      host: smtp.example.com
+      ssl_mode: starttls
+      username: cm
+      password: hunter2-${x}
+      debug: 1
+  chat:
+    plugin: cloudmarker.alerts.slackalert.SlackAlert
+    params: {bot_user_token: xoxb-1, to: [a@example.com], text: Look, temp_file: /tmp/x.json}
+  es: {plugin: cloudmarker.stores.esstore.EsStore, params: {host: es1, index: audits, buffer_size: 1000000}}
+  mongo:
+    plugin: cloudmarker.stores.mongodbstore.MongoDBStore
+    params: {host: db1, port: 27018, username: u, password: m-s3cret, db: cm, buffer_size: 500}
+  splunk:
+    plugin: cloudmarker.stores.splunkhecstore.SplunkHECStore
+    params: {uri: "https://splunk:8088/services/collector", token: 0-1-2, index: main, ca_cert: false, buffer_size: 100}
+  own: {plugin: acme.plugins.Pager, params: {team: blue, "levels": [1, "2", true], api_token: own-s3cret}}
+  unused: {plugin: cloudmarker.stores.esstore.EsStore}
+audits:
+  nightly:
+    clouds: [azcloud]
+    stores: [es, mongo, splunk]
+    events: [firewallruleevent]
+    alerts: [mail, chat, own, es]
+  spare: {clouds: [azcloud], stores: [es]}
+run: [nightly]
+schedule: "02:30"
+email:
+  from_addr: cm@example.com
+  to_addrs: [ops@example.com]
+  subject: Audit
+  host: localhost
+  ssl_mode: disable
+logger: {version: 1}
+"##;
+
+#[test]
+fn a_usual_configuration_comes_to_channels_and_routes() {
+    let case = Case::new(&[USUAL]);
+    let config = case.is_good();
+    let kinds: Vec<_> = config.channels.iter().map(|channel| (channel.name.as_str(), channel.kind.key)).collect();
+    let expected = [
+        ("chat", "slack"),
+        ("es", "elasticsearch"),
+        ("mail", "email"),
+        ("mongo", "mongodb"),
+        ("own", "exec"),
+        ("run-notices", "email"),
+        ("splunk", "splunk_hec"),
+    ];
+    assert_eq!(kinds, expected);
+    let golden = include_str!("usual.golden.yaml");
+    assert_eq!(case.text(), golden);
+}
+
+#[test]
+fn nothing_that_was_written_is_left_out_of_the_report() {
+    let case = Case::new(&[USUAL]);
+    let report = case.report();
+    for setting in ["mail", "chat", "es", "mongo", "splunk", "own"] {
+        assert!(report.contains(&format!("plugins.{setting}.plugin")), "{setting}\n{report}");
+    }
+    let arguments = [
+        "mail.params.from_addr",
+        "mail.params.to_addrs",
+        "mail.params.subject",
+        "mail.params.host",
+        "mail.params.ssl_mode",
+        "mail.params.username",
+        "mail.params.password",
+        "mail.params.debug",
+        "chat.params.bot_user_token",
+        "chat.params.to",
+        "chat.params.text",
+        "chat.params.temp_file",
+        "es.params.host",
+        "es.params.index",
+        "es.params.buffer_size",
+        "mongo.params.port",
+        "mongo.params.password",
+        "mongo.params.db",
+        "mongo.params.buffer_size",
+        "splunk.params.uri",
+        "splunk.params.token",
+        "splunk.params.ca_cert",
+        "splunk.params.buffer_size",
+        "own.params.team",
+        "own.params.levels",
+        "own.params.api_token",
+    ];
+    for argument in arguments {
+        assert!(!case.said(&format!("plugins.{argument}")).is_empty(), "{argument}\n{report}");
+    }
+    for setting in
+        ["schedule", "logger", "email", "plugins.azcloud", "plugins.unused", "audits.spare", "audits.nightly.events"]
+    {
+        assert!(!case.said(setting).is_empty(), "{setting}\n{report}");
+    }
+    assert!(case.said("email.host")[0].starts_with("Mapped"), "{report}");
+}
+
+#[test]
+fn secrets_go_to_files_of_their_own_and_nowhere_else() {
+    let case = Case::new(&[USUAL]);
+    let all = format!("{}{}{}{:?}", case.imported.balefire, case.imported.overlay, case.report(), case.imported);
+    for secret in ["hunter2", "xoxb-1", "m-s3cret", "0-1-2", "own-s3cret", "cloud-s3cret"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+    let contents: Vec<_> = case.imported.secrets.iter().map(|secret| secret.content.expose()).collect();
+    assert!(contents.contains(&"hunter2-${x}"), "a secret is kept as it was written");
+    assert_eq!(contents.len(), 5);
+}
+
+#[test]
+fn cloudmarkers_own_configuration_is_known() {
+    let case = Case::new(&["schedule: '03:00'\n"]);
+    let config = case.is_good();
+    assert_eq!(config.channels.len(), 1, "{}", case.imported.balefire);
+    assert_eq!(config.channels[0].name, "filestore");
+    assert!(case.imported.overlay.contains("audits:\n  mockaudit:\n    stores: [balefire]\n    alerts: [balefire]\n"));
+}
+
+#[test]
+fn files_are_merged_as_cloudmarker_does_it() {
+    let more = "plugins: {mail: {params: {host: other}}}\naudits: {nightly: {alerts: [mail]}}\n";
+    let case = Case::new(&[USUAL, more]);
+    let text = case.text();
+    case.is_good();
+    assert!(text.contains("host: other") && text.contains("username: cm"), "{text}");
+    assert!(!text.contains("xoxb") && !text.contains("slack"), "the list of alerts is replaced whole:\n{text}");
+    assert!(case.report().contains("b.yaml:1: plugins.mail.params.host"), "{}", case.report());
+}
+
+fn mail(params: &str) -> Case {
+    Case::new(&[&format!(
+        "plugins: {{m: {{plugin: cloudmarker.alerts.emailalert.EmailAlert, params: {{from_addr: a@b.example, \
+         subject: s, {params}}}}}}}\naudits: {{a: {{alerts: [m]}}}}\nrun: [a]\n"
+    )])
+}
+
+#[test]
+fn an_empty_host_is_the_local_one_and_that_is_told() {
+    for params in ["to_addrs: [c@d.example]", "to_addrs: [c@d.example], host: ''"] {
+        let case = mail(params);
+        case.is_good();
+        assert!(case.text().contains("host: localhost"), "{}", case.text());
+        assert!(case.said("plugins.m.params.host")[0].contains("connects nowhere"), "{}", case.report());
+    }
+}
+
+#[test]
+fn one_recipient_as_a_text_is_an_address_and_that_is_told() {
+    let case = mail("to_addrs: 'c@d.example, e@f.example'");
+    case.is_good();
+    assert!(case.text().contains("to: [c@d.example, e@f.example]"), "{}", case.text());
+    assert!(case.said("plugins.m.params.to_addrs")[0].contains("each letter"), "{}", case.report());
+}
+
+#[test]
+fn a_password_never_goes_in_clear_to_another_machine() {
+    let case = mail("to_addrs: [c@d.example], host: smtp.d.example, ssl_mode: disable, username: u, password: p");
+    case.is_good();
+    assert!(case.text().contains("tls: starttls"), "{}", case.text());
+    let local = mail("to_addrs: [c@d.example], host: localhost, ssl_mode: disable, username: u, password: p");
+    local.is_good();
+    assert!(local.text().contains("tls: none"), "{}", local.text());
+}
+
+#[test]
+fn what_cloudmarker_skips_in_silence_is_told_with_what_was_meant() {
+    let text = "plugins: {m: {plugin: cloudmarker.stores.esstore.EsStore, param: {host: x}}, u: {plugin: EsStore}}\n\
+                audit: {}\naudits: {a: {store: [m], alerts: [m, gone]}}\nrun: [a, b]\n";
+    let case = Case::new(&[text]);
+    case.is_good();
+    for (setting, words) in [
+        ("plugins.m.param", "params"),
+        ("audit", "audits"),
+        ("audits.a.store", "stores"),
+        ("audits.a.alerts", "no plugin \"gone\""),
+        ("run", "no audit \"b\""),
+    ] {
+        let said = case.said(setting);
+        assert!(
+            said.iter().any(|line| line.starts_with("NoCounterpart") && line.contains(words)),
+            "{setting}: {said:?}"
+        );
+    }
+    let typo = mail("to_addrs: [c@d.example], hots: x");
+    assert!(typo.said("plugins.m.params.hots")[0].contains("has no argument"), "{}", typo.report());
+}
+
+#[test]
+fn an_unquoted_time_and_an_empty_file_are_told() {
+    let case = Case::new(&["schedule: 23:30\n", ""]);
+    case.is_good();
+    assert!(case.said("schedule")[0].contains("a number in YAML 1.1"), "{}", case.report());
+    assert!(case.said("b.yaml")[0].contains("does not start"), "{}", case.report());
+}
+
+#[test]
+fn sections_from_before_2019_count() {
+    let case = Case::new(&[
+        "stores: {s: {plugin: cloudmarker.stores.splunkhecstore.SplunkHECStore, params: {uri: 'http://h:8088', token: t, \
+         index_name: old}}}\naudits: {a: {stores: [s]}}\nrun: [a]\n",
+    ]);
+    case.is_good();
+    assert!(case.text().contains("index: old"), "{}", case.text());
+    assert!(case.said("stores")[0].contains("2019"));
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let case =
+        Case::new(&["plugins: {\"x\\ny: {{ ${HOME}\": {plugin: a.B, params: {\"k\\n}\": \"${HOME}\\n: {{\"}}}\n\
+         audits: {\"a\\\"\\nb\": {alerts: [\"x\\ny: {{ ${HOME}\"]}}\nrun: [\"a\\\"\\nb\"]\n"]);
+    let config = case.is_good();
+    assert_eq!(config.channels[0].name, "x-y-------HOME-");
+    assert!(!case.report().lines().any(|line| line.starts_with("y:")), "{}", case.report());
+}
+
+#[test]
+fn what_is_no_yaml_is_refused_with_its_place() {
+    let target = Target { secrets: "s".to_owned(), overlay: "o".to_owned(), data: "d".to_owned() };
+    let file = |text: &str| File { name: "a.yaml".to_owned(), text: text.to_owned() };
+    let problems = import(&[file("plugins: [\n")], &target).unwrap_err();
+    assert_eq!(&*problems[0].place.file, "a.yaml");
+    let problems = import(&[file("- a\n")], &target).unwrap_err();
+    assert!(problems[0].to_string().contains("found a list of 1"), "{}", problems[0]);
+}
