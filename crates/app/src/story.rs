@@ -4,7 +4,8 @@
 use crate::config::Config;
 use balefire_engine::QueueStatus;
 use balefire_engine::route::told_muted;
-use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, RouteTaken, Routed};
+use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, RouteTaken, Routed, RunEnd};
+use balefire_model::text::one_line;
 use balefire_model::{Outcome, Position, Record, State};
 use balefire_store::view::{Change, DeliveryStatus, DeliveryView, IncidentView, StoryLine};
 use jiff::Timestamp;
@@ -51,10 +52,25 @@ pub(crate) fn why(view: &IncidentView, lines: &[StoryLine]) -> Value {
         "title": view.row.title,
         "severity": view.row.severity,
         "state": view.row.state,
-        "ending": ending(view),
+        "ending": collected(view, lines).unwrap_or_else(|| ending(view)),
         "story": lines.iter().map(line).collect::<Vec<_>>(),
         "deliveries": view.deliveries,
     })
+}
+
+/// How it stands with an incident that goes out with its run only.
+fn collected(view: &IncidentView, lines: &[StoryLine]) -> Option<String> {
+    lines.iter().filter(|_| view.deliveries.is_empty()).find_map(|line| match &line.record {
+        Record::Routed(routed) => tell_collected(routed),
+        _ => None,
+    })
+}
+
+/// Who gets an incident with the others of its run.
+fn tell_collected(routed: &Routed) -> Option<String> {
+    let run = routed.run.as_ref().filter(|_| !routed.collected.is_empty())?;
+    let (key, version) = (one_line(&run.id.run.key), one_line(&run.id.run.version));
+    Some(format!("collected for {}: it goes out when run {key} {version} is over", list(&routed.collected)))
 }
 
 /// How it stands, in a sentence.
@@ -106,6 +122,15 @@ fn tell(record: &Record) -> (&'static str, String, Value) {
             let text = format!("dead letter to {} purged by {}: {}", purged.channel, purged.by, purged.comment);
             ("purged", text, to_json(purged))
         }
+        Record::RunEnded(ended) => {
+            let why = match ended.by {
+                RunEnd::Mark => "its end has come",
+                RunEnd::Time => "nothing came of it for too long",
+                RunEnd::Crowd => "too many runs are open",
+            };
+            let text = format!("the run is over: {why}; its records stand at {} to {}", ended.from, ended.to);
+            ("run_ended", text, to_json(ended))
+        }
         other => (balefire_model::record::kind::name(other.kind()), String::new(), Value::Null),
     }
 }
@@ -122,6 +147,7 @@ fn tell_routed(routed: &Routed) -> String {
     if let Some(why) = &routed.history_only {
         parts.push(format!("recorded only: {why}"));
     }
+    parts.extend(tell_collected(routed));
     parts.extend(routed.deliveries.iter().filter_map(tell_behind));
     for escalation in &routed.escalations {
         let (due, to, route) = (escalation.due, list(&escalation.to), &escalation.route);

@@ -17,6 +17,7 @@ pub(crate) fn event_type(reason: Reason) -> &'static str {
         Reason::Escalated => "incident.escalated",
         Reason::Fallback => "incident.fallback",
         Reason::Summary => "incident.summary",
+        Reason::Run => "incident.run",
         Reason::Test => "incident.test",
     }
 }
@@ -89,6 +90,7 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
             Reason::Escalated => "balefire.incident.escalated",
             Reason::Fallback => "balefire.incident.fallback",
             Reason::Summary => "balefire.incident.summary",
+            Reason::Run => "balefire.incident.run",
             Reason::Test => "balefire.incident.test",
         },
         time: delivery.resolved_at.unwrap_or(incident.received_at),

@@ -3,18 +3,23 @@
 
 mod address;
 mod content;
+mod digest;
 mod html;
 mod message;
 mod readable;
 
 use self::address::Mailbox;
 use self::content::Texts;
+use self::digest::Digest;
 use self::message::Message;
 pub(crate) use self::readable::readable;
-use crate::{Channel, Host, Kind, Limits, Mail, Reply, Request, SmtpTls, SmtpTransport, Step, Transport, reply};
-use balefire_model::Delivery;
+use crate::{
+    Channel, Host, Kind, Limits, Mail, Reply, Request, RunRecords, SmtpTls, SmtpTransport, Step, TakesRuns, Transport,
+    reply,
+};
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
+use balefire_model::{Delivery, Outcome};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +46,7 @@ struct Email {
     to: Vec<Mailbox>,
     cc: Vec<Mailbox>,
     texts: Texts,
+    digest: Digest,
 }
 
 fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
@@ -56,7 +62,8 @@ fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
         reader.reject("to", what, "at most 100; use a list address of the mail server");
     }
     let texts = Texts::read(reader);
-    Box::new(Email { transport, from, to, cc, texts })
+    let digest = Digest::read(reader);
+    Box::new(Email { transport, from, to, cc, texts, digest })
 }
 
 fn read_recipients(reader: &Reader<'_>, name: &'static str, doc: &'static str) -> Vec<Mailbox> {
@@ -158,7 +165,21 @@ impl Channel for Email {
         Transport::Smtp(self.transport.clone())
     }
 
+    fn runs(&self) -> Option<TakesRuns> {
+        Some(TakesRuns {
+            records: RunRecords::OnePage,
+            page_records_max: 5_000,
+            page_bytes_max: 4 << 20,
+            marks: false,
+            by_default: false,
+        })
+    }
+
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        if delivery.run.is_some_and(|page| self.digest.is_silent(page)) {
+            let receipt = "no mail: the run has no findings, and send_empty is false".to_owned();
+            return Step::Done(Outcome::Delivered { receipt });
+        }
         match replies.last() {
             None => Step::Send(Request::Mail(self.mail(delivery))),
             Some(answer) => Step::Done(reply::smtp(answer)),
@@ -178,7 +199,10 @@ impl Email {
         Mail {
             from: self.from.address.clone(),
             to,
-            message: message.write(delivery, self.texts.content(delivery)),
+            message: message.write(
+                delivery,
+                delivery.run.map_or_else(|| self.texts.content(delivery), |page| self.digest.content(delivery, page)),
+            ),
             // Greylisting lets the second attempt pass; one full mailbox must not keep the mail from the others for long.
             is_patient: delivery.attempt <= PATIENT_ATTEMPTS,
         }

@@ -1,10 +1,13 @@
 //! The exec kind: each delivery is one JSON line for a program that is kept running, and the program's answer is one line
 //! back. Knows the settings and the lines; neither processes nor pipes.
 
-use crate::{Channel, ExecTransport, Host, Kind, Limits, Reply, Request, Step, Transport, body, record, reply};
+use crate::{
+    Channel, ExecRun, ExecTransport, Host, Kind, Limits, Reply, Request, RunRecords, Step, TakesRuns, Transport, body,
+    record, reply,
+};
 use balefire_model::settings::{Node, Reader, Shape, Value};
 use balefire_model::text::Secret;
-use balefire_model::{Delivery, Incident};
+use balefire_model::{Delivery, DeliveryId, Incident, Outcome, Reason, RunPage};
 use serde_json::value::RawValue;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -164,7 +167,21 @@ impl Channel for Exec {
         Transport::Exec(self.transport.clone())
     }
 
+    /// Each record is written as it is alone, and then the run is done.
+    fn runs(&self) -> Option<TakesRuns> {
+        Some(TakesRuns {
+            records: RunRecords::All,
+            page_records_max: 64,
+            page_bytes_max: 4 << 20,
+            marks: true,
+            by_default: false,
+        })
+    }
+
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        if let Some(page) = delivery.run {
+            return self.run_step(delivery, page, replies);
+        }
         match replies.last() {
             None => Step::Send(Request::Exec(protocol::write(delivery, &self.record(delivery), None))),
             Some(answer) => Step::Done(reply::exec(answer)),
@@ -173,6 +190,30 @@ impl Channel for Exec {
 }
 
 impl Exec {
+    /// One record after the other, each under an id of its own that is the same for every attempt; behind the last page the
+    /// run's `done`, under the delivery's id.
+    fn run_step(&self, delivery: &Delivery<'_>, page: &RunPage, replies: &[Reply]) -> Step {
+        if let Some(answer) = replies.last() {
+            let outcome = reply::exec(answer);
+            if !outcome.is_delivered() {
+                return Step::Done(outcome);
+            }
+        }
+        let run = ExecRun { audit_key: page.id.run.key.clone(), audit_version: page.id.run.version.clone() };
+        if let Some(record) = page.records.get(replies.len()) {
+            let id = DeliveryId::derive(record.id, Reason::Run.as_str(), delivery.channel);
+            let one = Delivery { id, incident: record, ..*delivery };
+            return Step::Send(Request::Exec(protocol::write(&one, &self.record(&one), Some(&run))));
+        }
+        let count = page.before + page.records.len() as u64;
+        match replies.get(page.records.len()) {
+            None if page.is_last => {
+                Step::Send(Request::Exec(protocol::exec_done(&delivery.id.to_string(), &run, count)))
+            }
+            _ => Step::Done(Outcome::Delivered { receipt: format!("{count} records of the run, and its end") }),
+        }
+    }
+
     fn record(&self, delivery: &Delivery<'_>) -> Box<RawValue> {
         let kept = match self.body {
             Body::Native => None,

@@ -1,8 +1,13 @@
 //! The file kind: one line for each delivery, for archives: JSON in which the event stands whole, whatever its size, or what
 //! a template makes.
 
+mod layout;
+
 use crate::template::{Form, Template, made};
-use crate::{Channel, FileTransport, Host, Kind, Limits, Reply, Request, Step, Transport, body, reply};
+use crate::{
+    Channel, FileTransport, Host, Kind, Limits, Reply, Request, RunRecords, Step, StoreTransport, TakesRuns, Transport,
+    body, reply,
+};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
 use std::path::PathBuf;
@@ -23,6 +28,54 @@ const KEEP_DEFAULT: i64 = 5;
 /// A line of a template's; more than any event that we take holds.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
+/// What is made of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Lines,
+    Cloudmarker,
+}
+
+#[derive(Debug)]
+struct Directory {
+    transport: StoreTransport,
+}
+
+impl Channel for Directory {
+    fn limits(&self) -> Limits {
+        Limits {
+            in_flight: 1,
+            message_bytes_max: usize::MAX,
+            attempt_timeout: Duration::from_secs(60),
+            follows_up: false,
+            has_template: false,
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Store(self.transport.clone())
+    }
+
+    fn runs(&self) -> Option<TakesRuns> {
+        Some(TakesRuns {
+            records: RunRecords::All,
+            page_records_max: 4_096,
+            page_bytes_max: 8 << 20,
+            marks: true,
+            by_default: true,
+        })
+    }
+
+    fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        match replies.last() {
+            None => Step::Send(Request::Store(match delivery.run {
+                Some(page) => layout::part(delivery, page),
+                None => layout::alone(delivery),
+            })),
+            Some(answer) => Step::Done(reply::written(answer)),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct File {
     transport: FileTransport,
@@ -30,9 +83,13 @@ struct File {
 }
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
+    let doc = "`lines`: each record is a line of the file. `cloudmarker`: `path` is a directory, and when a run is over each \
+               of its workers has a file there, as `FileStore` wrote them.";
+    let layouts = [("lines", Layout::Lines), ("cloudmarker", Layout::Cloudmarker)];
+    let layout = reader.one_of("layout", doc, &layouts).default_shown(Layout::Lines, "lines");
     let path =
         reader.text("path", "The file; it is made where it does not exist.").required("archive.jsonl".to_owned());
-    if path.is_empty() || path.contains('\0') || path.ends_with('/') {
+    if path.is_empty() || path.contains('\0') || (path.ends_with('/') && layout == Layout::Lines) {
         reader.reject("path", "is no path of a file", "a path such as /var/lib/balefire/archive.jsonl");
     }
     let rotate_bytes = reader
@@ -53,6 +110,12 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let keep = u32::try_from(keep).unwrap_or(u32::MAX);
     let doc = "The line as a template in Jinja syntax instead of JSON; docs/templates.md has the names that it knows.";
     let template = Template::read(reader, "template", doc, Form::Line, LINE_BYTES_MAX);
+    if layout == Layout::Cloudmarker {
+        for name in ["rotate", "template"].into_iter().filter(|name| reader.node(name).is_some()) {
+            reader.reject(name, "has no meaning with `layout: cloudmarker`", "");
+        }
+        return Box::new(Directory { transport: StoreTransport { directory: PathBuf::from(path) } });
+    }
     Box::new(File { transport: FileTransport { path: PathBuf::from(path), rotate_bytes, keep }, template })
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         ack_url: None,
         reached: None,
         opened: None,
+        run: None,
         incident,
         attempt: 1,
         now: "2026-11-02T03:04:06Z".parse().expect("a constant time"),

@@ -116,6 +116,11 @@ pub trait Channel: Debug + Send + Sync {
     /// A function of its arguments: the same ones give the same bytes.
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step;
 
+    /// How it takes the records of a run together; `None` where it takes them one by one only.
+    fn runs(&self) -> Option<TakesRuns> {
+        None
+    }
+
     /// How its deliveries travel together, for a kind over [`Transport::Bulk`].
     fn bulk(&self) -> Option<&dyn Bulk> {
         None
@@ -136,6 +141,30 @@ pub struct Limits {
     pub follows_up: bool,
     /// Whether a template of the user's makes its messages.
     pub has_template: bool,
+}
+
+/// How a channel takes the records of a run together: with a delivery for [`balefire_model::Reason::Run`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakesRuns {
+    /// What it gets of them.
+    pub records: RunRecords,
+    /// How many records a page holds at most.
+    pub page_records_max: usize,
+    /// How many bytes of stored records a page holds, unless a single record is larger.
+    pub page_bytes_max: usize,
+    /// Whether it gets the marks of begin and end, too, where nothing else is set.
+    pub marks: bool,
+    /// Whether it collects where nothing else is set.
+    pub by_default: bool,
+}
+
+/// What a channel gets of a run's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunRecords {
+    /// One page. What does not fit is counted and left out.
+    OnePage,
+    /// All of them, page by page. An attempt that does not end with its last page begins with the first one again.
+    All,
 }
 
 /// What to do next.
@@ -162,6 +191,8 @@ pub enum Transport {
     Syslog(SyslogTransport),
     /// Lines at the end of a file.
     File(FileTransport),
+    /// Sets of files in a directory.
+    Store(StoreTransport),
     /// Documents for a MongoDB collection.
     Mongo(MongoTransport),
     /// Lines to a program and back.
@@ -259,6 +290,13 @@ pub struct FileTransport {
     pub rotate_bytes: Option<u64>,
     /// How many renamed files are kept.
     pub keep: u32,
+}
+
+/// A directory in which sets of files are replaced.
+#[derive(Clone, Debug)]
+pub struct StoreTransport {
+    /// The directory; it is made where it does not exist.
+    pub directory: PathBuf,
 }
 
 /// A program that is kept running, and how long it may take for what.

@@ -13,3 +13,17 @@ pub(crate) fn fields(incident: &Incident) -> Option<Vec<(&str, &RawValue)>> {
         incident.extra.0.iter().map(|(name, value)| (name.as_str(), &**value)).collect();
     fields.iter().any(|(name, _)| NAMES.contains(name)).then_some(fields)
 }
+
+/// How long the string is that the text begins with, both quotes included.
+pub(crate) fn string_bytes(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (place, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return place + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}

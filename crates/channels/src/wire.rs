@@ -23,6 +23,8 @@ pub enum Request {
     Document(Document),
     /// A message for a program.
     Exec(ExecRequest),
+    /// A part of a set of files that is replaced as a whole.
+    Store(StorePart),
 }
 
 /// An HTTP request. Redirects are not followed: a reply of 3xx comes back as it is. Its debug form keeps the values of
@@ -71,6 +73,31 @@ impl Mail {
     pub fn readable(&self) -> String {
         crate::email::readable(&self.message)
     }
+}
+
+/// A part of a set of files. Each file is written beside the one that it replaces, and takes its place when the last part
+/// is in and on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePart {
+    /// Which set: the same for all its parts and every attempt. Letters, digits and hyphens.
+    pub set: String,
+    /// Whether it is the first part: what an earlier attempt has left is begun anew.
+    pub is_first: bool,
+    /// Whether it is the last one: the files take their places.
+    pub is_last: bool,
+    /// What is added to which file, by its name without a directory.
+    pub files: Vec<StoreFile>,
+    /// What stands before the first addition of a file, between two of them, and behind the last one.
+    pub frame: [&'static str; 3],
+}
+
+/// What is added to one file of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFile {
+    /// The file's name; no path.
+    pub name: String,
+    /// The additions, in order.
+    pub items: Vec<Vec<u8>>,
 }
 
 /// A document for a collection that keeps each id once.

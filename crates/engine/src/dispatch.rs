@@ -20,7 +20,8 @@ impl Engine {
             dues.into_iter().flatten().min()
         });
         let goes_on = (!self.endings.is_empty()).then_some(now);
-        wakes.chain(escalates).chain(goes_on).min()
+        let runs = self.state.runs.closes_at(self.settings.runs.close_after);
+        wakes.chain(escalates).chain(goes_on).chain(runs).min()
     }
 
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is

@@ -5,6 +5,7 @@ use crate::gather::{Ending, Gather};
 use crate::queue::ChannelPolicy;
 use crate::retry::{self, Ended};
 use crate::route::Routing;
+use crate::runs::RunSettings;
 use crate::state::State;
 use crate::submit::Submission;
 use crate::tally::Tally;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub channels: BTreeMap<String, ChannelPolicy>,
     /// SHA-256, in hexadecimal, of the configuration's text.
     pub digest: String,
+    /// When runs end that nobody ends.
+    pub runs: RunSettings,
 }
 
 /// What happened.
@@ -216,6 +219,7 @@ impl Engine {
                 return effects;
             }
         }
+        self.close_runs(now, &mut effects);
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
         self.gather(now, &mut effects);

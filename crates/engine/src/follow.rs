@@ -254,7 +254,7 @@ impl Engine {
         // With the step: after a reload another step may name the channel that an earlier one named.
         let id = format!("{}-{step}\n{delivery}", Reason::Fallback.as_str());
         let reason = match waits.reason {
-            reason @ (Reason::Resolved | Reason::Escalated) => reason,
+            reason @ (Reason::Resolved | Reason::Escalated | Reason::Run) => reason,
             _ => Reason::Fallback,
         };
         let planned = Planned {

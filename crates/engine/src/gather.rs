@@ -259,6 +259,8 @@ impl Engine {
             deliveries: vec![planned],
             history_only: None,
             escalations: Vec::new(),
+            run: None,
+            collected: Vec::new(),
         };
         self.record(now, Record::Accepted(Arc::new(incident)), effects);
         self.record(now, Record::Routed(routed), effects);

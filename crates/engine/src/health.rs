@@ -153,6 +153,8 @@ impl Engine {
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,
             escalations: Vec::new(),
+            run: None,
+            collected: Vec::new(),
         };
         self.record(now, Record::Accepted(Arc::new(incident)), effects);
         self.record(now, Record::Routed(routed), effects);

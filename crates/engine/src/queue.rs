@@ -35,6 +35,10 @@ pub struct ChannelPolicy {
     pub stale: Stale,
     /// One message a day in place of many.
     pub digest: Option<Digest>,
+    /// Whether it gets the records of a run together, when the run is over.
+    pub collects: bool,
+    /// Whether the marks of a run's begin and end are among them.
+    pub marks: bool,
 }
 
 /// A channel that steps in.

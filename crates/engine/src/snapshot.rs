@@ -3,6 +3,7 @@
 use crate::deadletter::DeadLetter;
 use crate::engine::Engine;
 use crate::open::Open;
+use crate::runs::Runs;
 use crate::state::{Answered, Pending, Rare, State};
 use balefire_model::channel::Reason;
 use balefire_model::{Cause, DeliveryId, IncidentId, Position, Severity};
@@ -32,6 +33,8 @@ struct Stored {
     over: Vec<(IncidentId, Vec<u32>)>,
     #[serde(default)]
     clock: Timestamp,
+    #[serde(default, skip_serializing_if = "Runs::is_empty")]
+    runs: Runs,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,6 +111,7 @@ impl Engine {
             digest: stored.digest,
             clock: stored.clock,
             inputs: stored.inputs,
+            runs: stored.runs.restored(),
             ..State::default()
         };
         for (at, key, body, incidents) in stored.keys {
@@ -224,6 +228,7 @@ impl State {
             dead: self.dead.iter().cloned().collect(),
             over: self.open.over().collect(),
             clock: self.clock,
+            runs: self.runs.clone(),
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

@@ -3,6 +3,7 @@
 use crate::deadletter::{DeadLetter, DeadLetters};
 use crate::open::{About, Opens};
 use crate::queue::{Queue, Rank};
+use crate::runs::Runs;
 use balefire_model::channel::Reason;
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Routed,
@@ -158,6 +159,7 @@ pub struct State {
     /// Who waits until a delivery has ended. Never iterated: its order would differ from run to run.
     pub(crate) behind: HashMap<DeliveryId, DeliveryId>,
     pub(crate) dead: DeadLetters,
+    pub(crate) runs: Runs,
 }
 
 /// A channel's queue, for metrics and `balefire channels list`.
@@ -277,6 +279,7 @@ impl State {
             Record::Purged(purged) => self.dead.remove(purged.delivery),
             Record::Started(_) => self.started(),
             Record::ClockSetBack(set) => self.set_back(set.from.duration_since(at)),
+            Record::RunEnded(ended) => self.runs.ended(&ended.id),
             Record::Accepted(_) | Record::Stopped(_) => {}
         }
         // A snapshot is written before its own record has a time.
@@ -305,6 +308,7 @@ impl State {
     fn routed(&mut self, at: Timestamp, routed: &Routed) {
         let about = About { incident: routed.incident, accepted_at: routed.accepted_at, severity: routed.severity };
         self.open.routed(at, &about, routed);
+        self.runs.routed(at, routed);
         for planned in &routed.deliveries {
             self.plan(at, &about, planned);
             if planned.reason == Reason::Summary {
@@ -361,7 +365,11 @@ impl State {
             opened: opened.clone(),
             ..Rare::default()
         };
-        let pending = self.next_pending(at, about, (channel, *reason), rare);
+        let mut pending = self.next_pending(at, about, (channel, *reason), rare);
+        if *reason == Reason::Run {
+            // It stands for others: no storm and no digest takes it from them.
+            pending.severity = Severity::Critical;
+        }
         self.enqueue(*delivery, pending);
     }
 

@@ -48,9 +48,13 @@ impl Engine {
         for incident in submission.incidents {
             ids.push(incident.id);
             let accepted_at = self.state.position();
-            let routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
+            let mut routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
+            let part = self.take_for_run(&incident, &mut routed);
             self.record(now, Record::Accepted(incident), effects);
             self.record(now, Record::Routed(routed), effects);
+            if let Some(part) = part {
+                self.follow_run(now, &part, effects);
+            }
         }
         if let Some(read) = submission.read {
             self.record(now, Record::InputRead(read), effects);
@@ -83,6 +87,8 @@ impl Engine {
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,
             escalations: steps.into_iter().map(escalation).collect(),
+            run: None,
+            collected: Vec::new(),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Bench {
             channels: vec![("chat".to_owned(), "webhook".to_owned())],
         };
         let channels = [("chat".to_owned(), policy)].into();
-        let settings = Arc::new(Settings { routing, channels, digest: "d".to_owned() });
+        let settings = Arc::new(Settings { routing, channels, digest: "d".to_owned(), ..Settings::default() });
         let mut engine = Engine::default();
         let records = engine.resume(at(0), "0", settings).records;
         Bench { engine, records, jobs: Vec::new(), gathers: Vec::new() }

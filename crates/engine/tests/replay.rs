@@ -28,6 +28,7 @@ fn settings() -> Arc<Settings> {
         routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds },
         channels: channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect(),
         digest: "d".to_owned(),
+        ..Settings::default()
     })
 }
 

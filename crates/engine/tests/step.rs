@@ -40,7 +40,12 @@ fn settings(channels: &[(&str, u32, &[Rate])]) -> Arc<Settings> {
         preset: Preset::Custom,
         channels: names.iter().map(|name| (name.clone(), "webhook".to_owned())).collect(),
     };
-    Arc::new(Settings { routing, channels: channels.iter().map(policy).collect(), digest: "d".to_owned() })
+    Arc::new(Settings {
+        routing,
+        channels: channels.iter().map(policy).collect(),
+        digest: "d".to_owned(),
+        ..Settings::default()
+    })
 }
 
 /// An engine, and everything that it has recorded.

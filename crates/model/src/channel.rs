@@ -2,6 +2,7 @@
 
 use crate::id::DeliveryId;
 use crate::incident::Incident;
+use crate::run::RunPage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub enum Reason {
     Fallback,
     /// It stands for many that are told of together.
     Summary,
+    /// A run is over: it stands for the run's records, which come with it.
+    Run,
     /// Somebody asked for a test message (`balefire channels test`).
     Test,
 }
@@ -33,6 +36,7 @@ impl Reason {
             Reason::Escalated => "escalated",
             Reason::Fallback => "fallback",
             Reason::Summary => "summary",
+            Reason::Run => "run",
             Reason::Test => "test",
         }
     }
@@ -60,6 +64,8 @@ pub struct Delivery<'a> {
     /// What the channel was told of the incident before, and where that stands, as [`crate::Outcome::posted`] gave it. Only for a
     /// message that the incident is over.
     pub opened: Option<&'a str>,
+    /// The records of the run that is over, page by page; none for every other reason, and where the kind takes none.
+    pub run: Option<&'a RunPage>,
     /// What it is about.
     pub incident: &'a Incident,
     /// 1 for the first attempt.

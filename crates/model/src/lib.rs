@@ -18,5 +18,5 @@ pub use incident::{Incident, State};
 pub use journal::{AppendError, Entry, Journal, ReadError, Stored};
 pub use outcome::{Cause, Outcome};
 pub use record::Record;
-pub use run::{RunKey, RunMark, RunPart};
+pub use run::{RunId, RunKey, RunMark, RunPage, RunPart};
 pub use severity::Severity;

@@ -6,6 +6,7 @@ use crate::id::{DeliveryId, IncidentId, Position};
 use crate::incident::{Incident, State};
 use crate::journal::Entry;
 use crate::outcome::{Cause, Outcome};
+use crate::run::{RunId, RunMark};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub enum Record {
     Purged(Purged),
     /// The clock shows an earlier time than it did: what waits for a time waits for as long as before.
     ClockSetBack(ClockSetBack),
+    /// A run is over. Stands right behind the incident that tells of it.
+    RunEnded(RunEnded),
 }
 
 /// See [`Record::Started`].
@@ -88,6 +91,22 @@ pub struct Routed {
     /// Who hears of it if nobody acknowledges it in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalations: Vec<Escalation>,
+    /// The run that it is part of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStep>,
+    /// The channels that get it with the other records of its run, when the run is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collected: Vec<String>,
+}
+
+/// What an incident is to its run, as far as the engine remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStep {
+    /// Which run.
+    #[serde(flatten)]
+    pub id: RunId,
+    /// What the incident is to it.
+    pub mark: RunMark,
 }
 
 /// One step of an escalation, decided with the route.
@@ -342,6 +361,38 @@ pub struct ClockSetBack {
     pub from: Timestamp,
 }
 
+/// See [`Record::RunEnded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// Which run.
+    #[serde(flatten)]
+    pub id: RunId,
+    /// Which part of it, from 1: what comes after a run's end makes another part.
+    pub part: u32,
+    /// The incident that tells of it: the record before.
+    pub incident: IncidentId,
+    /// Where its first record stands.
+    pub from: Position,
+    /// Where its last record stands.
+    pub to: Position,
+    /// Why it is over.
+    pub by: RunEnd,
+    /// How many records it has of each severity, info first; without marks.
+    pub counts: [u64; 5],
+}
+
+/// Why a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnd {
+    /// Its sender said so.
+    Mark,
+    /// Nothing more came for too long.
+    Time,
+    /// Too many runs were open at once.
+    Crowd,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(value: &bool) -> bool {
     !value
@@ -386,6 +437,7 @@ impl Record {
             Record::Redriven(_) => kind::REDRIVEN,
             Record::Purged(_) => kind::PURGED,
             Record::ClockSetBack(_) => kind::CLOCK_SET_BACK,
+            Record::RunEnded(_) => kind::RUN_ENDED,
         }
     }
 
@@ -410,6 +462,7 @@ impl Record {
             Record::Redriven(r) => json(r),
             Record::Purged(r) => json(r),
             Record::ClockSetBack(r) => json(r),
+            Record::RunEnded(r) => json(r),
         };
         Entry { kind: self.kind(), at, payload }
     }
@@ -438,6 +491,7 @@ impl Record {
             kind::REDRIVEN => Record::Redriven(parse("redriven", bytes)?),
             kind::PURGED => Record::Purged(parse("purged", bytes)?),
             kind::CLOCK_SET_BACK => Record::ClockSetBack(parse("clock_set_back", bytes)?),
+            kind::RUN_ENDED => Record::RunEnded(parse("run_ended", bytes)?),
             other => return Err(DecodeError::Kind(other)),
         })
     }
@@ -479,6 +533,8 @@ pub mod kind {
     pub const PURGED: u16 = 16;
     /// [`super::Record::ClockSetBack`].
     pub const CLOCK_SET_BACK: u16 = 17;
+    /// [`super::Record::RunEnded`].
+    pub const RUN_ENDED: u16 = 18;
 
     /// The kind's name as `balefire journal cat` prints it.
     #[must_use]
@@ -501,6 +557,7 @@ pub mod kind {
             REDRIVEN => "redriven",
             PURGED => "purged",
             CLOCK_SET_BACK => "clock_set_back",
+            RUN_ENDED => "run_ended",
             _ => "unknown",
         }
     }

@@ -49,6 +49,7 @@ impl World {
             ack_url: None,
             reached: None,
             opened: None,
+            run: None,
             incident: &flight.incident,
             attempt: job.attempt,
             now: flight.at,

@@ -6,7 +6,7 @@ use balefire_channels::{Channel, Host, Kind};
 use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
-use balefire_engine::{ChannelPolicy, Digest, Fallback, FallbackOn, Rate, Retry, Settings, Stale, Storm};
+use balefire_engine::{ChannelPolicy, Digest, Fallback, FallbackOn, Rate, Retry, RunSettings, Settings, Stale, Storm};
 use balefire_model::Severity;
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
 use jiff::civil::Time;
@@ -65,6 +65,8 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         let channel = build(kind, settings);
         let mut policy = policy(random, name, kind, channel.limits().in_flight);
         policy.fallback = fallback(random, name, left_out);
+        policy.collects = channel.runs().is_some() && aside.chance(500);
+        policy.marks = aside.chance(500);
         if gathers && *name != STEADY && aside.chance(600) {
             gather(&mut aside, &mut policy);
         }
@@ -72,8 +74,9 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         channels.insert((*name).to_owned(), channel);
         kinds.push(((*name).to_owned(), (*kind).to_owned()));
     }
+    let runs = RunSettings { close_after: Duration::from_secs(aside.pick(&[10, 600, 21_600])) };
     let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds };
-    let settings = Settings { routing, channels: policies, digest: format!("configuration {number}") };
+    let settings = Settings { routing, channels: policies, digest: format!("configuration {number}"), runs };
     Config { settings: Arc::new(settings), channels }
 }
 

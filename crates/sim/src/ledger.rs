@@ -6,6 +6,7 @@ use crate::follow::Follow;
 use crate::health::Telling;
 use crate::lane::Lane;
 use crate::network::{Sighting, mark};
+use crate::runs::Runs;
 use crate::summary::Summaries;
 use balefire_engine::{ChannelPolicy, OWN_SOURCE, Settings};
 use balefire_model::record::{
@@ -94,6 +95,7 @@ pub(crate) struct Ledger {
     pub follow: Follow,
     pub summaries: Summaries,
     pub telling: Telling,
+    pub runs: Runs,
     /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
     seen: BTreeMap<(String, String), (usize, BTreeSet<String>)>,
     /// Whether one channel never fails.
@@ -156,6 +158,7 @@ impl Ledger {
                 self.moved.entry(purged.by.clone()).or_default().insert(purged.delivery);
             }
             Record::ClockSetBack(set) => self.clock_set_back(set.from.duration_since(at)),
+            Record::RunEnded(ended) => self.run_ended(ended),
             Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
@@ -182,7 +185,8 @@ impl Ledger {
         let first = self.routed.insert(id);
         self.demand(known && first, || format!("incident {id} was routed before it was accepted, or twice"));
         let said = routed.history_only.as_ref().is_some_and(|reason| !reason.is_empty());
-        self.demand(said == routed.deliveries.is_empty(), || {
+        self.run_routed(routed);
+        self.demand(said == (routed.deliveries.is_empty() && routed.collected.is_empty()), || {
             format!(
                 "incident {id} has {} deliveries and history_only {:?}",
                 routed.deliveries.len(),
@@ -224,6 +228,8 @@ impl Ledger {
             opened: _,
             follows_up,
         } = planned.clone();
+        // What stands for a run stands in line as the worst.
+        let severity = if reason == Reason::Run { Severity::Critical } else { severity };
         self.lanes.entry(channel.clone()).or_default().open.insert((Reverse(severity), delivery));
         if let Some(mark) = self.incidents.get(&incident) {
             self.seen.entry((channel.clone(), mark.clone())).or_default().0 += 1;
@@ -524,6 +530,7 @@ impl Ledger {
             }
         }
         self.faults.append(&mut faults);
+        self.check_runs();
     }
 
     /// How many deliveries were decided on, how many attempts were made and how many messages arrived.

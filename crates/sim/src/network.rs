@@ -140,7 +140,7 @@ fn accepted(request: &Request, random: &mut Random) -> Reply {
         Request::Http(_) | Request::Part(_) => status(request, random.pick(&[200, 202, 204]), 0, random),
         Request::Mail(_) => Reply::Smtp { code: 250, text: "2.0.0 Ok: queued".to_owned() },
         Request::Exec(_) => exec(ExecStatus::Ok),
-        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Document(_) => {
+        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Document(_) | Request::Store(_) => {
             Reply::Written("written".to_owned())
         }
     }
@@ -160,7 +160,7 @@ fn status(request: &Request, http: u16, smtp: u16, random: &mut Random) -> Reply
         Request::Mail(_) => Reply::Smtp { code: smtp, text: "words of the far side".to_owned() },
         Request::Exec(_) => exec(ExecStatus::Retry { after_ms: None, cause: None }),
         Request::Document(_) => Reply::CommandRefused { code: 10_107, text: "not primary".to_owned() },
-        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) => failed("broken pipe"),
+        Request::Syslog(_) | Request::Line(_) | Request::Screen(_) | Request::Store(_) => failed("broken pipe"),
     }
 }
 
@@ -206,6 +206,7 @@ pub(crate) fn sight(request: &Request) -> Sighting {
         Request::Document(document) => {
             (Some(document.id.clone()), String::from_utf8_lossy(&document.bson).into_owned())
         }
+        Request::Store(part) => (None, format!("{:?}", part.files)),
         Request::Screen(screen) => (None, screen.plain.clone()),
     };
     Sighting { id, mark: mark(&text), is_copy: false }

@@ -4,7 +4,7 @@
 use crate::random::Random;
 use balefire_engine::{Idempotency, Submission};
 use balefire_model::incident::Extra;
-use balefire_model::{Fingerprint, Incident, IncidentId, Severity};
+use balefire_model::{Fingerprint, Incident, IncidentId, RunKey, RunMark, RunPart, Severity};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(crate) struct Draft {
     severity: Severity,
     cui_involved: bool,
     host: &'static str,
+    run: Option<RunPart>,
 }
 
 impl Draft {
@@ -43,6 +44,8 @@ impl Draft {
             severity: random.pick(&Severity::ALL),
             cui_involved: random.chance(100),
             host: random.pick(&["web-1", "web-2", "db-1", "test-1"]),
+            // Drawn aside: runs do not change what else the seed's life is made of.
+            run: part(number, &mut Random::new(random.clone().next())),
         }
     }
 
@@ -68,10 +71,24 @@ impl Draft {
             event_time: None,
             received_at: at,
             notes: Vec::new(),
-            run: None,
+            run: self.run.clone(),
             extra: Extra::default(),
         }
     }
+}
+
+/// Some are of a run: two of them side by side at a time, which begin, end and are heard of once more as it happens.
+fn part(number: u64, random: &mut Random) -> Option<RunPart> {
+    if !random.chance(250) {
+        return None;
+    }
+    let run = RunKey {
+        key: random.pick(&["nightly", "weekly"]).to_owned(),
+        version: format!("{}", number / 16),
+        worker: String::new(),
+    };
+    let mark = random.pick(&[RunMark::Begin, RunMark::Record, RunMark::Record, RunMark::Record, RunMark::End]);
+    Some(RunPart { run, mark })
 }
 
 /// What intake makes of drafts: incidents with new ids, also where it is a repeat.

@@ -182,6 +182,7 @@ fn delivery<'a>(
         ack_url: None,
         reached: None,
         opened: None,
+        run: None,
         incident,
         attempt: 1,
         now,

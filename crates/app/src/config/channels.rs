@@ -3,6 +3,7 @@
 
 use super::gathering::{Gathering, read_gathering};
 use super::named::{Named, exactly_one, items_of, read_named, report, text_of};
+use super::runs::{Collect, Collecting};
 use balefire_channels::{Channel, Host, KINDS, Kind};
 use balefire_engine::{Digest, Fallback, FallbackOn, Stale, Storm};
 use balefire_model::settings::{FieldDoc, Place, Reader, Shape, parse_duration};
@@ -34,6 +35,8 @@ pub(crate) struct ConfiguredChannel {
     pub(crate) stale: Stale,
     /// One message a day in place of many.
     pub(crate) digest: Option<Digest>,
+    /// Whether it gets the records of a run together.
+    pub(crate) collecting: Collecting,
     /// Where it is defined.
     pub(crate) place: Place,
 }
@@ -88,7 +91,8 @@ pub(crate) struct Retry {
 }
 
 const RATE_FORM: &str = "a count and a unit such as 5/s, 30/m, 200/h, 1000/d or 10/5m";
-const SHARED: &[&str] = &["rate", "retry", "timeout", "fallback", "send_resolved", "storm", "stale", "digest"];
+const SHARED: &[&str] =
+    &["rate", "retry", "timeout", "fallback", "send_resolved", "storm", "stale", "digest", "collect", "marks"];
 
 /// Reads all channels.
 pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
@@ -121,9 +125,11 @@ fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
         inner.finish();
         (kind, channel)
     });
+    let takes = channel.as_ref().map(|(_, channel)| channel.runs());
+    let collecting = takes.map(|takes| shared.collect.resolve(&reader, takes)).unwrap_or_default();
     reader.finish();
     let (kind, channel) = channel?;
-    let Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest } = shared;
+    let Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest, .. } = shared;
     let follows_up = send_resolved.unwrap_or_else(|| channel.limits().follows_up);
     Some(ConfiguredChannel {
         name: key.name.clone(),
@@ -137,6 +143,7 @@ fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
         storm,
         stale,
         digest,
+        collecting,
         place: key.place.clone(),
     })
 }
@@ -150,6 +157,7 @@ struct Shared {
     storm: Option<Storm>,
     stale: Stale,
     digest: Option<Digest>,
+    collect: Collect,
 }
 
 fn read_shared(reader: &Reader<'_>) -> Shared {
@@ -181,7 +189,8 @@ fn read_shared(reader: &Reader<'_>) -> Shared {
                and archives do not.";
     let send_resolved = reader.bool("send_resolved", doc).optional();
     let Gathering { storm, stale, digest } = read_gathering(reader);
-    Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest }
+    let collect = Collect::read(reader);
+    Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest, collect }
 }
 
 fn read_fallback(reader: &Reader<'_>) -> Fallback {

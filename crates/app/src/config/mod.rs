@@ -13,6 +13,7 @@ mod named;
 mod reference;
 mod resolve;
 mod routes;
+mod runs;
 mod schedules;
 mod schema;
 mod sources;
@@ -35,6 +36,7 @@ pub(crate) use schema::schema;
 pub(crate) use yaml::FILE_BYTES_MAX;
 
 use balefire_channels::Host;
+use balefire_engine::RunSettings;
 use balefire_engine::route::Routing;
 use balefire_model::Severity;
 use balefire_model::settings::{Node, Place, Problem, Session, Value};
@@ -74,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) intervals: Vec<ConfiguredInterval>,
     /// Who hears of what.
     pub(crate) routing: Routing,
+    /// When runs end that nobody ends.
+    pub(crate) runs: RunSettings,
     /// SHA-256 in hexadecimal of the files as they are before substitution: it says which configuration was in force,
     /// and depends on no secret that comes from the environment or from a file.
     pub(crate) digest: String,

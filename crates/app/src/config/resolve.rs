@@ -7,9 +7,11 @@ use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_ht
 use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
 use super::routes::read_routing;
+use super::runs::read_runs;
 use super::schedules::{Schedule, read_schedules};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
+use balefire_engine::RunSettings;
 use balefire_engine::route::Routing;
 use balefire_intake::formats::Format;
 use balefire_model::Severity;
@@ -61,6 +63,7 @@ struct Settings {
     channels: Vec<ConfiguredChannel>,
     intervals: Vec<ConfiguredInterval>,
     routing: Routing,
+    runs: RunSettings,
 }
 
 /// Resolves the tree. Problems go to the session; the result may be used only where there is none.
@@ -79,6 +82,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         channels: settings.channels,
         intervals: settings.intervals,
         routing: settings.routing,
+        runs: settings.runs,
         digest: String::new(),
         sources: Vec::new(),
     }
@@ -120,6 +124,9 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         _ => Vec::new(),
     };
     fallback::check(reader, &declared);
+    let mut runs = RunSettings::default();
+    let doc = "Runs: the batches of records of scanners such as Cloudmarker.";
+    reader.section("runs", doc, |reader| runs = read_runs(reader)).optional();
     let intervals = read_intervals(reader, &host.zone);
     let routing = read_routing(reader, names, &declared, &intervals);
     Settings {
@@ -133,6 +140,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         channels,
         intervals,
         routing,
+        runs,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::transport;
 use balefire_engine::{Act, Answer, Effects, Engine, Gather, Input, Job, Settings};
 use balefire_model::journal::{AppendError, Entry};
-use balefire_model::{Cause, DeliveryId, Journal, Outcome, Position, Record, Severity};
+use balefire_model::{Cause, DeliveryId, Journal, Outcome, Position, Reason, Record, Severity};
 use balefire_store::journal::{FileJournal, Reader};
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -254,6 +254,7 @@ impl Driver {
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
         self.under_way.insert(delivery, (incident.received_at(), severity));
+        let run = self.run_of(&channel, (reason, accepted_at, stands_in_for.as_deref()));
         let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, incident, &channel));
         let job = transport::Job {
             delivery,
@@ -265,11 +266,20 @@ impl Driver {
             ack_url,
             reached,
             opened,
+            run,
             attempt,
         };
         if !self.workers.send(&channel, job) {
             self.fail(delivery, attempt, format!("channel {channel} has no worker"));
         }
+    }
+
+    /// Where the records of a run come from, for a channel that takes them.
+    fn run_of(&self, channel: &str, about: (Reason, Position, Option<&str>)) -> Option<transport::RunSource> {
+        let (Reason::Run, accepted_at, stands_in_for) = about else { return None };
+        let takes = self.workers.takes_runs(channel)?;
+        let collector = stands_in_for.unwrap_or(channel).to_owned();
+        Some(transport::RunSource { journal: self.reader.clone(), accepted_at, collector, takes })
     }
 
     fn fail(&self, delivery: DeliveryId, attempt: u32, detail: String) {

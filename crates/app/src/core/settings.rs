@@ -28,6 +28,8 @@ impl Config {
             storm: channel.storm,
             stale: channel.stale,
             digest: channel.digest.clone(),
+            collects: channel.collecting.collects,
+            marks: channel.collecting.marks,
             has_template: channel.channel.limits().has_template,
             rates: channel.rates.iter().map(|rate| Rate { count: rate.count, per: rate.per }).collect(),
         };
@@ -35,6 +37,7 @@ impl Config {
             routing: self.routing.clone(),
             channels: self.channels.iter().map(|channel| (channel.name.clone(), policy(channel))).collect(),
             digest: self.digest.clone(),
+            runs: self.runs,
         }
     }
 }

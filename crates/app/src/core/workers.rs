@@ -4,6 +4,7 @@ use super::mailbox::{Letter, Mailbox};
 use crate::clock;
 use crate::config::ConfiguredChannel;
 use crate::transport::{self, Finished, Terminal};
+use balefire_channels::TakesRuns;
 use balefire_engine::Input;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +18,17 @@ const REPORTS_MAX: usize = 4096;
 
 /// The workers of one configuration. Dropped, they end.
 #[derive(Default)]
-pub(crate) struct Crew(BTreeMap<String, mpsc::Sender<transport::Job>>);
+pub(crate) struct Crew(BTreeMap<String, OpenWorker>);
+
+/// A worker that takes jobs.
+struct OpenWorker {
+    jobs: mpsc::Sender<transport::Job>,
+    takes_runs: Option<TakesRuns>,
+}
 
 /// All workers, by the channel's name.
 pub(crate) struct Workers {
-    open: BTreeMap<String, mpsc::Sender<transport::Job>>,
+    open: BTreeMap<String, OpenWorker>,
     reports: mpsc::Sender<Finished>,
     cancel: watch::Sender<bool>,
     terminal: Terminal,
@@ -52,19 +59,24 @@ impl Workers {
         self.open = crew.0;
     }
 
-    fn spawn(&mut self, channel: &ConfiguredChannel) -> Result<mpsc::Sender<transport::Job>, transport::OpenError> {
+    fn spawn(&mut self, channel: &ConfiguredChannel) -> Result<OpenWorker, transport::OpenError> {
         let _inside = self.runtime.enter();
         let worker = transport::open(&channel.name, channel.channel.clone(), channel.timeout, self.terminal)?;
         // As many jobs as may be under way: the engine never starts more, so the queue is never full.
         let (jobs, inbox) = mpsc::channel(channel.channel.limits().in_flight as usize);
         let run = worker.run(inbox, self.reports.clone(), self.cancel.subscribe(), clock::now);
         self.tasks.spawn_on(run, &self.runtime);
-        Ok(jobs)
+        Ok(OpenWorker { jobs, takes_runs: channel.channel.runs() })
     }
 
     /// Hands a job to its channel's worker; false where there is none that takes it.
     pub(crate) fn send(&self, channel: &str, job: transport::Job) -> bool {
-        self.open.get(channel).is_some_and(|worker| worker.try_send(job).is_ok())
+        self.open.get(channel).is_some_and(|worker| worker.jobs.try_send(job).is_ok())
+    }
+
+    /// How a channel takes the records of a run together, if it does.
+    pub(crate) fn takes_runs(&self, channel: &str) -> Option<TakesRuns> {
+        self.open.get(channel)?.takes_runs
     }
 
     /// No more jobs; what is under way is abandoned: its outcome is unknown, and the next start makes the attempt again

@@ -204,6 +204,7 @@ async fn again(
             ack_url: None,
             reached: None,
             opened: None,
+            run: None,
             incident: &incident,
             attempt,
             now,

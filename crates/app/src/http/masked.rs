@@ -1,7 +1,7 @@
 //! A request as people may see it: what is or may be a secret is `***`. Knows requests, not the channels that make them;
 //! where it cannot know, it hides.
 
-use balefire_channels::{HttpRequest, Mail, Request};
+use balefire_channels::{HttpRequest, Mail, Request, StoreFile};
 use balefire_model::text;
 use serde_json::{Value, json};
 
@@ -59,6 +59,10 @@ pub(crate) fn request(request: &Request) -> Value {
             json!({ "kind": "document", "document": body(&document.readable(), "application/json") })
         }
         Request::Exec(exec) => json!({ "kind": "exec", "line": body(&String::from_utf8_lossy(exec.line()), "") }),
+        Request::Store(part) => {
+            let file = |file: &StoreFile| json!({ "name": shown(&file.name), "records": file.items.len() });
+            json!({ "kind": "files", "files": part.files.iter().map(file).collect::<Vec<_>>() })
+        }
         Request::Screen(screen) => json!({ "kind": "screen", "text": shown(&screen.plain) }),
     }
 }

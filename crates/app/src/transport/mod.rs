@@ -14,7 +14,9 @@ mod exec;
 mod file;
 mod http;
 mod mongo;
+mod run;
 mod smtp;
+mod store;
 mod syslog;
 #[cfg(test)]
 mod testing;
@@ -22,6 +24,7 @@ pub(crate) mod tls;
 mod worker;
 
 pub(crate) use console::Terminal;
+pub(crate) use run::RunSource;
 pub(crate) use worker::Worker;
 
 /// One attempt of one delivery, for the worker of its channel.
@@ -45,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) reached: Option<String>,
     /// Where the message stands that it closes.
     pub(crate) opened: Option<String>,
+    /// The records of the run that it is about, where the channel takes them.
+    pub(crate) run: Option<RunSource>,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
 }
@@ -141,6 +146,7 @@ pub(crate) fn open(
         Transport::Smtp(settings) => worker::Line::Smtp(smtp::Smtp::open(settings, limits.in_flight).map_err(tls)?),
         Transport::Syslog(settings) => worker::Line::Syslog(syslog::Syslog::open(name, settings)?),
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),
+        Transport::Store(settings) => worker::Line::Store(store::Store::open(settings)),
         Transport::Mongo(settings) => worker::Line::Mongo(mongo::Mongo::open(settings).map_err(tls)?),
         Transport::Exec(settings) => worker::Line::Exec(exec::Exec::open(name, settings)),
         Transport::Console => {

@@ -7,11 +7,13 @@ use super::exec::Exec;
 use super::file::File;
 use super::http::Http;
 use super::mongo::Mongo;
+use super::run::{Pages, RunSource};
 use super::smtp::Smtp;
+use super::store::Store;
 use super::syslog::Syslog;
 use super::{Finished, Job, harmless, mismatched};
 use balefire_channels::{Channel, Reply, Request, Step};
-use balefire_model::{Cause, Delivery, DeliveryId, Incident, Outcome};
+use balefire_model::{Cause, Delivery, DeliveryId, Incident, Outcome, RunPage};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +46,8 @@ pub(super) enum Line {
     Syslog(Syslog),
     /// In order.
     File(File),
+    /// In order.
+    Store(Store),
     /// In order.
     Mongo(Mongo),
     /// In order.
@@ -102,6 +106,7 @@ impl Worker {
                 }
                 Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
                 Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
+                Line::Store(store) => in_order(&script, Queue::Store(store), &mut jobs, &report).await,
                 Line::Mongo(mongo) => in_order(&script, Queue::Mongo(mongo), &mut jobs, &report).await,
                 Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
             }
@@ -137,7 +142,7 @@ pub(super) struct Script {
 impl Script {
     /// Asks the channel what to do next. Its panic ends the attempt, not the worker.
     pub(super) fn step(&self, leg: &Leg) -> Step {
-        let Leg { job, incident, at, replies, .. } = leg;
+        let Leg { job, incident, at, replies, page, .. } = leg;
         if replies.len() >= STEPS_MAX {
             return rejected(Cause::Schema, format!("the channel's kind asked for more than {STEPS_MAX} requests"));
         }
@@ -151,6 +156,7 @@ impl Script {
             ack_url: job.ack_url.as_deref(),
             reached: job.reached.as_deref(),
             opened: job.opened.as_deref(),
+            run: page.as_ref(),
             incident,
             attempt: job.attempt,
             now: *at,
@@ -252,8 +258,14 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
     async fn attempt(self: Arc<Self>, job: Job) -> bool {
         let finished = match Leg::begin(job, (self.script.now)()) {
             Ok(mut leg) => {
-                let in_time = tokio::time::timeout(self.script.limit, self.travel(&mut leg)).await;
-                let outcome = in_time.unwrap_or_else(|_| self.abandon(&mut leg));
+                let outcome = loop {
+                    // Each page of a run has the time of an attempt.
+                    match tokio::time::timeout(self.script.limit, self.travel(&mut leg)).await {
+                        Ok(None) => {}
+                        Ok(Some(outcome)) => break outcome,
+                        Err(_) => break self.abandon(&mut leg),
+                    }
+                };
                 leg.end(outcome)
             }
             Err(unreadable) => unreadable,
@@ -261,10 +273,14 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
         self.report.send(finished.into()).await.is_ok()
     }
 
-    async fn travel(&self, leg: &mut Leg) -> Outcome {
+    /// What it came to; `None` where another page follows.
+    async fn travel(&self, leg: &mut Leg) -> Option<Outcome> {
+        if let Err(outcome) = leg.load().await {
+            return Some(outcome);
+        }
         loop {
             match self.script.step(leg) {
-                Step::Done(outcome) => return outcome,
+                Step::Done(outcome) => return leg.turn(outcome),
                 // Boxed: an attempt is moved several times on its way into a task, and should be small.
                 Step::Send(request) => leg.replies.push(Box::pin(self.line.exec(request)).await),
             }
@@ -299,6 +315,7 @@ impl<R: From<Finished> + Send + 'static> Crew<R> {
 enum Queue {
     Syslog(Syslog),
     File(File),
+    Store(Store),
     Mongo(Mongo),
     Console(Console),
 }
@@ -320,6 +337,13 @@ impl Queue {
                     _ => None,
                 });
                 merge(places, file.exec(lines).await, "a file")
+            }
+            Queue::Store(store) => {
+                let (places, parts) = sort(requests, |request| match request {
+                    Request::Store(part) => Some(part),
+                    _ => None,
+                });
+                merge(places, store.exec(parts).await, "a directory of files")
             }
             Queue::Mongo(mongo) => {
                 let (places, documents) = sort(requests, |request| match request {
@@ -358,19 +382,68 @@ pub(super) struct Leg {
     at: Timestamp,
     pub(super) replies: Vec<Reply>,
     outcome: Option<Outcome>,
+    /// The pages of its run, where it has one.
+    pages: Option<Pages>,
+    page: Option<RunPage>,
 }
 
 impl Leg {
     /// Reads the job's incident; where that cannot be had, the attempt is over.
     pub(super) fn begin(job: Job, at: Timestamp) -> Result<Leg, Finished> {
         match job.subject.read() {
-            Ok(incident) => Ok(Leg { job, incident, at, replies: Vec::new(), outcome: None }),
+            Ok(incident) => {
+                let pages = job.run.as_ref().map(RunSource::pages);
+                Ok(Leg { job, incident, at, replies: Vec::new(), outcome: None, pages, page: None })
+            }
             Err(detail) => {
                 tracing::error!(delivery = %job.delivery, detail, "attempt could not be made");
                 let outcome = Outcome::Rejected { cause: Cause::Network, detail };
                 Err(Finished { delivery: job.delivery, attempt: job.attempt, outcome })
             }
         }
+    }
+
+    /// Reads the page that is next, where the job has pages and none is open.
+    async fn load(&mut self) -> Result<(), Outcome> {
+        if self.page.is_some() {
+            return Ok(());
+        }
+        let Some(mut pages) = self.pages.take() else { return Ok(()) };
+        let read = tokio::task::spawn_blocking(move || {
+            let page = pages.next();
+            (pages, page)
+        });
+        let failed = |detail: String| Outcome::Rejected { cause: Cause::Network, detail };
+        let (pages, page) = read.await.map_err(|error| failed(format!("the run's records were not read: {error}")))?;
+        self.pages = Some(pages);
+        self.page = Some(page.map_err(failed)?);
+        Ok(())
+    }
+
+    /// The next step, on whichever page it is.
+    async fn next(&mut self, script: &Script) -> Step {
+        loop {
+            if let Err(outcome) = self.load().await {
+                return Step::Done(outcome);
+            }
+            match script.step(self) {
+                Step::Done(outcome) => match self.turn(outcome) {
+                    Some(outcome) => return Step::Done(outcome),
+                    None => {}
+                },
+                send => return send,
+            }
+        }
+    }
+
+    /// The outcome, unless it is that of a page which another one follows: then that is the next to be opened.
+    fn turn(&mut self, outcome: Outcome) -> Option<Outcome> {
+        if !outcome.is_delivered() || self.page.as_ref().is_none_or(|page| page.is_last) {
+            return Some(outcome);
+        }
+        self.page = None;
+        self.replies.clear();
+        None
     }
 
     pub(super) fn end(self, outcome: Outcome) -> Finished {
@@ -399,8 +472,7 @@ async fn in_order<R: From<Finished>>(
             }
         }
         // Legs that have their outcome when the time is up keep it; the others get theirs below.
-        let in_time = tokio::time::timeout(script.limit, travel(script, &mut line, &mut legs)).await.is_ok();
-        if !in_time {
+        if !travel(script, &mut line, &mut legs).await {
             tracing::debug!(channel = %script.name, jobs = legs.len(), "a batch ran out of time");
         }
         for mut leg in legs {
@@ -412,13 +484,13 @@ async fn in_order<R: From<Finished>>(
     }
 }
 
-/// Steps all legs together, so that what they send goes out in one piece.
-async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
+/// Steps all legs together, so that what they send goes out in one piece; false where an answer took too long.
+async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) -> bool {
     loop {
         let mut requests = Vec::new();
         let mut senders = Vec::new();
         for leg in legs.iter_mut().filter(|leg| leg.outcome.is_none()) {
-            match script.step(leg) {
+            match leg.next(script).await {
                 Step::Done(outcome) => leg.outcome = Some(outcome),
                 Step::Send(request) => {
                     requests.push(request);
@@ -427,9 +499,10 @@ async fn travel(script: &Script, line: &mut Queue, legs: &mut [Leg]) {
             }
         }
         if requests.is_empty() {
-            return;
+            return true;
         }
-        for (leg, reply) in senders.into_iter().zip(line.exec(requests).await) {
+        let Ok(replies) = tokio::time::timeout(script.limit, line.exec(requests)).await else { return false };
+        for (leg, reply) in senders.into_iter().zip(replies) {
             leg.replies.push(reply);
         }
     }

@@ -56,6 +56,7 @@ pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
         ack_url: None,
         reached: None,
         opened: None,
+        run: None,
         attempt: number,
     }
 }

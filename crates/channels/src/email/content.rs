@@ -21,6 +21,8 @@ pub(super) struct Content {
     pub(super) text: String,
     /// The alternative for programs that show HTML.
     pub(super) page: Option<String>,
+    /// Records for which there is no room in the text, as JSON.
+    pub(super) attachment: Option<Vec<u8>>,
 }
 
 /// Where the texts come from.
@@ -71,6 +73,7 @@ impl Texts {
                 dialect::mail_body(self.dialect, delivery.incident, &sentences)
             },
             page: is_native.then(|| html::page(delivery, &sentences)),
+            attachment: None,
         }
     }
 

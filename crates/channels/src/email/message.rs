@@ -76,12 +76,20 @@ fn thread(delivery: &Delivery<'_>, domain: &str) -> (String, Vec<String>) {
             let opened = format!("{opened}@{domain}");
             (opened.clone(), vec![thread, opened])
         }
-        Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Test => (thread.clone(), vec![thread]),
+        Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Run | Reason::Test => {
+            (thread.clone(), vec![thread])
+        }
     }
 }
 
 fn parts(delivery: &Delivery<'_>, content: Content) -> MimePart<'static> {
     let text = MimePart::new("text/plain", content.text);
+    if let Some(records) = content.attachment {
+        let boundary = format!("=_{}", delivery.id.0.simple());
+        let kind = ContentType::new("multipart/mixed").attribute("boundary", boundary);
+        let records = MimePart::new("application/json", records).attachment("records.json");
+        return MimePart::new(kind, BodyPart::Multipart(vec![text, records]));
+    }
     let Some(page) = content.page else { return text };
     // `=_` cannot stand in quoted-printable or base64, and nobody knows a delivery's id before its incident is in.
     let boundary = format!("=_{}", delivery.id.0.simple());

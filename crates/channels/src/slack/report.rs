@@ -27,7 +27,7 @@ impl Attach {
     pub(super) fn wants(self, reason: Reason) -> bool {
         match self {
             Attach::Never => false,
-            Attach::Summaries => reason == Reason::Summary,
+            Attach::Summaries => matches!(reason, Reason::Summary | Reason::Run),
             Attach::Always => reason != Reason::Resolved,
         }
     }

@@ -70,6 +70,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             ack_url: None,
             reached: None,
             opened: None,
+            run: None,
             incident,
             attempt: 1,
             now: incident.received_at,

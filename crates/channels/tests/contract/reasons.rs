@@ -29,6 +29,7 @@ fn read(request: &Request) -> String {
         Request::Mail(mail) => mail.readable(),
         Request::Document(document) => String::from_utf8_lossy(&document.bson).into_owned(),
         Request::Syslog(bytes) | Request::Line(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Request::Store(part) => format!("{:?}", part.files),
         Request::Exec(exec) => String::from_utf8_lossy(exec.line()).into_owned(),
         Request::Screen(screen) => format!("{}\n{}", screen.plain, screen.panel.lines.join("\n")),
     }

@@ -136,6 +136,7 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         ack_url: None,
         reached: None,
         opened: None,
+        run: None,
         incident,
         attempt: 1,
         now: "2026-11-22T04:00:00Z".parse().expect("a constant time"),
@@ -181,6 +182,7 @@ pub(crate) fn bytes(request: &Request) -> usize {
         Request::Line(line) => line.len(),
         Request::Exec(exec) => exec.line().len(),
         Request::Document(document) => document.bson.len(),
+        Request::Store(part) => part.files.iter().flat_map(|file| &file.items).map(Vec::len).sum(),
         Request::Screen(screen) => {
             screen.panel.lines.iter().map(String::len).sum::<usize>().max(screen.plain.len()) + screen.panel.title.len()
         }
@@ -225,6 +227,12 @@ pub(crate) fn check_harmless(name: &str, request: &Request) {
         Request::Exec(exec) => {
             assert!(seen(std::str::from_utf8(exec.line()).expect("UTF-8")), "{name}");
             serde_json::from_slice::<serde_json::Value>(exec.line()).expect("JSON");
+        }
+        Request::Store(part) => {
+            for file in &part.files {
+                assert!(seen(&file.name) && !file.name.contains('/') && !file.name.starts_with('.'), "{name}");
+                assert!(file.items.iter().flatten().all(u8::is_ascii), "{name}: its JSON is ASCII");
+            }
         }
         Request::Line(line) => assert!(seen(std::str::from_utf8(line).expect("UTF-8")), "{name}"),
         Request::Document(document) => {

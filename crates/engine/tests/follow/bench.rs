@@ -59,7 +59,7 @@ pub fn settings(channels: Vec<ChannelPolicy>, escalate: &[(u64, &str)]) -> Arc<S
         channels: channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect(),
     };
     let channels = channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-    Arc::new(Settings { routing, channels, digest: "d".to_owned() })
+    Arc::new(Settings { routing, channels, digest: "d".to_owned(), ..Settings::default() })
 }
 
 /// An engine, what it has recorded, and the attempts that wait for their end. Beside it, one that knows only the records:

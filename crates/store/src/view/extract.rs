@@ -91,7 +91,8 @@ fn matter(kind: u16, payload: &[u8]) -> Result<Matter<'_>, DecodeError> {
         | kind::FOLLOWED_UP
         | kind::SUPPRESSED
         | kind::REDRIVEN
-        | kind::PURGED => {
+        | kind::PURGED
+        | kind::RUN_ENDED => {
             let step: Step = parse(kind, payload)?;
             Matter::Step(step.incident)
         }

@@ -152,6 +152,7 @@ impl IncidentView {
             | Record::Snapshot(_)
             | Record::HealthChanged(_)
             | Record::ClockSetBack(_)
+            | Record::RunEnded(_)
             | Record::Stopped(_) => {}
         }
     }

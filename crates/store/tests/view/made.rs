@@ -78,6 +78,8 @@ pub fn routed(incident: &Incident, accepted_at: Position) -> Record {
         }],
         history_only: None,
         escalations: Vec::new(),
+        run: None,
+        collected: Vec::new(),
     })
 }
 
