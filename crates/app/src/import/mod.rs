@@ -6,4 +6,4 @@ mod out;
 mod report;
 
 pub(crate) use out::{Out, yaml};
-pub(crate) use report::{Report, Verdict};
+pub(crate) use report::{At, Report, Verdict};

@@ -31,6 +31,10 @@ impl Verdict {
     ];
 }
 
+/// A setting's path, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a>(pub &'a str, pub Option<&'a Place>);
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Line {
@@ -55,7 +59,8 @@ pub(crate) struct Report {
 
 impl Report {
     /// Takes note of a setting. `to` may be empty.
-    pub(crate) fn note(&mut self, verdict: Verdict, setting: &str, place: Option<&Place>, to: &str, text: &str) {
+    pub(crate) fn note(&mut self, verdict: Verdict, at: At<'_>, to: &str, text: &str) {
+        let At(setting, place) = at;
         let shown = |text: &str| one_line(&cut(text, 4 * SHOWN_BYTES_MAX)).into_owned();
         self.lines.push(Line {
             verdict,

@@ -4,7 +4,7 @@
 use super::base::is_own_event_or_cloud;
 use super::entries;
 use super::params::text_of;
-use crate::import::{Out, Report, Verdict, yaml};
+use crate::import::{At, Out, Report, Verdict, yaml};
 use balefire_model::settings::{Node, Place, Value, suggest};
 
 /// The keys of an audit.
@@ -28,7 +28,12 @@ pub(super) struct Audit {
 pub(super) fn read(tree: &Node, report: &mut Report) -> Vec<Audit> {
     let named = tree.get("run").map(names).unwrap_or_default();
     if named.is_empty() {
-        report.note(Verdict::NoCounterpart, "run", tree.get("run").map(|node| &node.place), "", "it names no audit");
+        report.note(
+            Verdict::NoCounterpart,
+            At("run", tree.get("run").map(|node| &node.place)),
+            "",
+            "it names no audit",
+        );
     }
     let mut audits: Vec<Audit> = Vec::new();
     for (key, place) in &named {
@@ -36,8 +41,7 @@ pub(super) fn read(tree: &Node, report: &mut Report) -> Vec<Audit> {
             Some(_) if audits.iter().any(|audit| audit.key == *key) => {
                 report.note(
                     Verdict::Changed,
-                    "run",
-                    Some(place),
+                    At("run", Some(place)),
                     "",
                     "the same audit once more, which changes nothing here",
                 );
@@ -45,14 +49,14 @@ pub(super) fn read(tree: &Node, report: &mut Report) -> Vec<Audit> {
             Some(node) => audits.push(audit(key, node, tree, report)),
             None => {
                 let text = format!("there is no audit {key:?}: Cloudmarker does not start with it");
-                report.note(Verdict::NoCounterpart, "run", Some(place), "", &text);
+                report.note(Verdict::NoCounterpart, At("run", Some(place)), "", &text);
             }
         }
     }
     for (key, _) in tree.get("audits").into_iter().flat_map(entries).filter(|(key, _)| key.place.line > 0) {
         if !named.iter().any(|(name, _)| *name == key.name) {
             let setting = format!("audits.{}", key.name);
-            report.note(Verdict::NoCounterpart, &setting, Some(&key.place), "", "not in `run`: it does not run");
+            report.note(Verdict::NoCounterpart, At(&setting, Some(&key.place)), "", "not in `run`: it does not run");
         }
     }
     audits
@@ -60,10 +64,10 @@ pub(super) fn read(tree: &Node, report: &mut Report) -> Vec<Audit> {
 
 fn audit(key: &str, node: &Node, tree: &Node, report: &mut Report) -> Audit {
     for (known, _) in entries(node).filter(|(known, _)| !KEYS.contains(&known.name.as_str())) {
-        let hint = suggest(&known.name, KEYS.into_iter()).map(|hint| format!("; {hint}")).unwrap_or_default();
+        let hint = suggest(&known.name, KEYS).map(|hint| format!("; {hint}")).unwrap_or_default();
         let setting = format!("audits.{key}.{}", known.name);
         let text = format!("Cloudmarker skips it in silence{hint}");
-        report.note(Verdict::NoCounterpart, &setting, Some(&known.place), "", &text);
+        report.note(Verdict::NoCounterpart, At(&setting, Some(&known.place)), "", &text);
     }
     let of = |name: &str| node.get(name).map(names).unwrap_or_default();
     let mut others = Vec::new();
@@ -72,10 +76,15 @@ fn audit(key: &str, node: &Node, tree: &Node, report: &mut Report) -> Audit {
             let setting = format!("audits.{key}.{name}");
             let is_known = tree.get("plugins").is_some_and(|plugins| plugins.get(&plugin).is_some());
             if is_known || is_own_event_or_cloud(&plugin) {
-                report.note(Verdict::Stays, &setting, Some(&place), "", &format!("{plugin:?} works there as before"));
+                report.note(
+                    Verdict::Stays,
+                    At(&setting, Some(&place)),
+                    "",
+                    &format!("{plugin:?} works there as before"),
+                );
             } else {
                 let text = format!("there is no plugin {plugin:?}: Cloudmarker does not start with it");
-                report.note(Verdict::NoCounterpart, &setting, Some(&place), "", &text);
+                report.note(Verdict::NoCounterpart, At(&setting, Some(&place)), "", &text);
             }
             others.push(plugin);
         }

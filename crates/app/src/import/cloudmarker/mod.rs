@@ -14,7 +14,7 @@ mod tests;
 pub(crate) use base::SEARCH_PATH;
 pub(crate) use secrets::SecretFile;
 
-use super::{Out, Report, Verdict, yaml};
+use super::{At, Out, Report, Verdict, yaml};
 use crate::config::parse_yaml;
 use audits::Audit;
 use balefire_model::settings::{Key, Node, Place, Problem, Value, suggest};
@@ -117,7 +117,7 @@ impl Importer {
             match &mut node.value {
                 Value::Null => {
                     let text = "the file is empty: Cloudmarker does not start with it; here it says nothing";
-                    self.report.note(Verdict::Changed, &file.name, None, "", text);
+                    self.report.note(Verdict::Changed, At(&file.name, None), "", text);
                 }
                 Value::Map(entries) => {
                     self.old_sections(entries);
@@ -141,7 +141,7 @@ impl Importer {
             let Some(at) = entries.iter().position(|(key, _)| key.name == name) else { continue };
             let (key, node) = entries.remove(at);
             let text = "the section from before April 2019, which Cloudmarker skips today; its plugins count here";
-            self.report.note(Verdict::Changed, name, Some(&key.place), "plugins", text);
+            self.report.note(Verdict::Changed, At(name, Some(&key.place)), "plugins", text);
             match entries.iter_mut().find(|(known, _)| known.name == "plugins") {
                 Some((_, plugins)) => merge::merge(plugins, node),
                 None => entries.push((Key { name: "plugins".to_owned(), place: key.place }, node)),
@@ -156,14 +156,14 @@ impl Importer {
                 "schedule" if key.place.line > 0 => self.schedule(key, node),
                 "logger" if key.place.line > 0 => {
                     let text = "it stays Cloudmarker's; Balefire logs to standard error, which systemd keeps";
-                    self.report.note(Verdict::Stays, "logger", Some(&key.place), "", text);
+                    self.report.note(Verdict::Stays, At("logger", Some(&key.place)), "", text);
                 }
                 name if TOP_LEVEL.contains(&name) => {}
                 name => {
-                    let hint = suggest(name, TOP_LEVEL.into_iter());
+                    let hint = suggest(name, TOP_LEVEL);
                     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
                     let text = format!("Cloudmarker knows no such setting and skips it in silence{hint}");
-                    self.report.note(Verdict::NoCounterpart, name, Some(&key.place), "", &text);
+                    self.report.note(Verdict::NoCounterpart, At(name, Some(&key.place)), "", &text);
                 }
             }
         }
@@ -176,12 +176,12 @@ impl Importer {
                     "{text} without quotes is a number in YAML 1.1: Cloudmarker does not start with it; \
                                     put it in quotes there"
                 );
-                self.report.note(Verdict::Changed, "schedule", Some(&key.place), "", &text);
+                self.report.note(Verdict::Changed, At("schedule", Some(&key.place)), "", &text);
             }
             _ => {
                 let text = "Cloudmarker goes on keeping it; `runs.schedules` takes its place where Balefire shall start \
                             the audits: with catch-up, and an alert where one fails";
-                self.report.note(Verdict::Stays, "schedule", Some(&key.place), "", text);
+                self.report.note(Verdict::Stays, At("schedule", Some(&key.place)), "", text);
             }
         }
     }
@@ -195,7 +195,7 @@ impl Importer {
         params.finish("send_email");
         let text = "a mail at the begin and at the end of each audit; \"all audits\" has no mails of its own, and no mail \
                     server can hold an audit up any more";
-        self.report.note(Verdict::Changed, "email", Some(&node.place), &to, text);
+        self.report.note(Verdict::Changed, At("email", Some(&node.place)), &to, text);
         if audits.is_empty() {
             return;
         }
@@ -220,12 +220,17 @@ impl Importer {
                 match self.channel(key, tree) {
                     Some(name) if to.contains(&name) => {}
                     Some(name) => {
-                        self.report.note(Verdict::Mapped, &path, Some(place), &format!("routes, channels.{name}"), "");
+                        self.report.note(
+                            Verdict::Mapped,
+                            At(&path, Some(place)),
+                            &format!("routes, channels.{name}"),
+                            "",
+                        );
                         to.push(name);
                     }
                     None => {
                         let text = format!("there is no plugin {key:?}: Cloudmarker does not start with it");
-                        self.report.note(Verdict::NoCounterpart, &path, Some(place), "", &text);
+                        self.report.note(Verdict::NoCounterpart, At(&path, Some(place)), "", &text);
                     }
                 }
             }
@@ -247,11 +252,11 @@ impl Importer {
         let class = plugin.get("plugin").and_then(params::text_of).unwrap_or_default();
         let name = self.name_of(key);
         for (known, _) in entries(plugin).filter(|(known, _)| !["plugin", "params"].contains(&known.name.as_str())) {
-            let hint = suggest(&known.name, ["plugin", "params"].into_iter());
+            let hint = suggest(&known.name, ["plugin", "params"]);
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             let text = format!("Cloudmarker skips it in silence{hint}");
             let setting = format!("{path}.{}", known.name);
-            self.report.note(Verdict::NoCounterpart, &setting, Some(&known.place), "", &text);
+            self.report.note(Verdict::NoCounterpart, At(&setting, Some(&known.place)), "", &text);
         }
         let kind = plugins::kind_of(class);
         let to = format!("channels.{name}.{kind}");
@@ -270,24 +275,29 @@ impl Importer {
         match plugins::short(class) {
             _ if !class.contains('.') => {
                 let text = "is no class with its module: Cloudmarker does not start with it";
-                self.report.note(Verdict::Changed, &setting, Some(place), to, text);
+                self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("EmailAlert") => {
                 let text = "the mail of a run is one for people, with severities and links; marks alone make no mail";
-                self.report.note(Verdict::Changed, &setting, Some(place), to, text);
+                self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("SlackAlert") => {
                 let text =
                     "one recipient that cannot be reached keeps the others from nothing; marks alone make no message";
-                self.report.note(Verdict::Changed, &setting, Some(place), to, text);
+                self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("EsStore" | "MongoDBStore" | "SplunkHECStore") => {
-                self.report.note(Verdict::Mapped, &setting, Some(place), to, "under ids of ours: a repeat is no copy");
+                self.report.note(
+                    Verdict::Mapped,
+                    At(&setting, Some(place)),
+                    to,
+                    "under ids of ours: a repeat is no copy",
+                );
             }
             _ => {
                 let text = "runs unchanged under `python3 -m balefire.host`: put Balefire's `python` directory and the class \
                             on that Python's path";
-                self.report.note(Verdict::Mapped, &setting, Some(place), to, text);
+                self.report.note(Verdict::Mapped, At(&setting, Some(place)), to, text);
             }
         }
     }
@@ -313,7 +323,7 @@ impl Importer {
             let gathers = audits.iter().any(|audit| audit.others.contains(&key.name));
             let text =
                 if gathers { "it gathers or judges, which Balefire does not do" } else { "no audit in `run` uses it" };
-            self.report.note(Verdict::Stays, &path, Some(&key.place), "", text);
+            self.report.note(Verdict::Stays, At(&path, Some(&key.place)), "", text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A plugin's arguments: each is taken once, and what nobody took is told. Knows no plugin.
 
 use crate::import::report::quoted;
-use crate::import::{Report, Verdict};
+use crate::import::{At, Report, Verdict};
 use balefire_model::settings::{Node, Place, Value};
 
 /// The arguments of one plugin, and what is said about them.
@@ -78,7 +78,7 @@ impl<'a> Params<'a> {
         let node = self.entries.iter().find(|(known, _)| *known == name);
         let place = node.map_or(&self.place, |(_, node)| &node.place).clone();
         let to = if to.is_empty() { String::new() } else { format!("{}.{to}", self.to) };
-        self.report.note(verdict, &format!("{}.{name}", self.path), Some(&place), &to, text);
+        self.report.note(verdict, At(&format!("{}.{name}", self.path), Some(&place)), &to, text);
     }
 
     /// All arguments, for a plugin that nobody knows.

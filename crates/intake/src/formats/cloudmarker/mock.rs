@@ -26,7 +26,7 @@ fn cloud_record(nth: usize, version: &str) -> Value {
     json!({
         "raw": { "data": nth },
         "ext": { "cloud_type": "mock", "record_type": source_type(nth), "data": nth },
-        "com": common(&com, version, Origin { kind: "cloud", key: "mockcloud", class: "MockCloud", target_type: "store" }),
+        "com": com_of(&com, version, Origin { kind: "cloud", key: "mockcloud", class: "MockCloud", target_type: "store" }),
     })
 }
 
@@ -38,7 +38,7 @@ fn event(nth: usize, version: &str) -> Value {
     });
     json!({
         "ext": { "cloud_type": "mock", "record_type": "mock_event", "data": nth, "n": EVENT_EVERY },
-        "com": common(&com, version, Origin { kind: "event", key: "mockevent", class: "MockEvent", target_type: "alert" }),
+        "com": com_of(&com, version, Origin { kind: "event", key: "mockevent", class: "MockEvent", target_type: "alert" }),
     })
 }
 
@@ -62,7 +62,7 @@ struct Origin {
     target_type: &'static str,
 }
 
-fn common(own: &Value, version: &str, origin: Origin) -> Value {
+fn com_of(own: &Value, version: &str, origin: Origin) -> Value {
     let Origin { kind, key, class, target_type } = origin;
     let mut com = own.as_object().cloned().unwrap_or_default();
     com.insert("origin_key".to_owned(), key.into());
