@@ -116,7 +116,12 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let inputs = read_inputs(reader);
     let mut schedules = Vec::new();
     let doc = "Runs: the batches of records of scanners such as Cloudmarker.";
-    reader.section("runs", doc, |reader| schedules = read_schedules(reader, &host.zone)).optional();
+    let mut runs = RunSettings::default();
+    let section = |reader: &Reader<'_>| {
+        runs = read_runs(reader);
+        schedules = read_schedules(reader, &host.zone);
+    };
+    reader.section("runs", doc, section).optional();
     let channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
@@ -124,9 +129,6 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         _ => Vec::new(),
     };
     fallback::check(reader, &declared);
-    let mut runs = RunSettings::default();
-    let doc = "Runs: the batches of records of scanners such as Cloudmarker.";
-    reader.section("runs", doc, |reader| runs = read_runs(reader)).optional();
     let intervals = read_intervals(reader, &host.zone);
     let routing = read_routing(reader, names, &declared, &intervals);
     Settings {
