@@ -16,7 +16,7 @@ pub(crate) use self::mrkdwn::escape as escape_mrkdwn;
 use self::recipient::Recipient;
 use self::report::Attach;
 use crate::destination::Destination;
-use crate::{Channel, Host, HttpTransport, Kind, Limits, Reply, Request, Step, Transport};
+use crate::{Channel, Host, HttpTransport, Kind, Limits, Reply, Request, RunRecords, Step, TakesRuns, Transport};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
 use balefire_model::text::{Secret, cut};
@@ -135,6 +135,17 @@ impl Channel for Slack {
 
     fn transport(&self) -> Transport {
         Transport::Http(self.transport.clone())
+    }
+
+    /// The message is that of the run's end; the records are the report beside it.
+    fn runs(&self) -> Option<TakesRuns> {
+        Some(TakesRuns {
+            records: RunRecords::OnePage,
+            page_records_max: 10_000,
+            page_bytes_max: 6 << 20,
+            marks: false,
+            by_default: false,
+        })
     }
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {

@@ -3,7 +3,8 @@
 use crate::body;
 use crate::fit::fit;
 use balefire_model::settings::Reader;
-use balefire_model::{Delivery, Reason};
+use balefire_model::{Delivery, Incident, Reason};
+use serde::Serialize;
 
 /// Slack takes far more (docs.slack.dev/messaging/working-with-files); who opens it does not.
 const REPORT_BYTES_MAX: usize = 8 << 20;
@@ -26,11 +27,23 @@ impl Attach {
 
     pub(super) fn wants(self, reason: Reason) -> bool {
         match self {
+            // A run is told in few words, and its records are the report.
+            _ if reason == Reason::Run => true,
             Attach::Never => false,
-            Attach::Summaries => matches!(reason, Reason::Summary | Reason::Run),
+            Attach::Summaries => reason == Reason::Summary,
             Attach::Always => reason != Reason::Resolved,
         }
     }
+}
+
+/// The records of a run, each as it stands in the journal.
+#[derive(Serialize)]
+struct Run<'a> {
+    audit_key: &'a str,
+    audit_version: &'a str,
+    /// How many there are beside these.
+    left_out: u64,
+    records: &'a [&'a Incident],
 }
 
 /// A file.
@@ -42,8 +55,17 @@ pub(super) struct Report {
 impl Report {
     /// The native body; the same for every attempt.
     pub(super) fn of(delivery: &Delivery<'_>) -> Report {
+        let name = format!("balefire-{}.json", delivery.incident.id);
+        if let Some(page) = delivery.run {
+            let run = &page.id.run;
+            let records: Vec<&Incident> = page.records.iter().map(AsRef::as_ref).collect();
+            let report =
+                Run { audit_key: &run.key, audit_version: &run.version, left_out: page.left_out, records: &records };
+            let bytes = serde_json::to_vec(&report).expect("incidents have string keys and no failing serialisers");
+            return Report { name, bytes };
+        }
         let bytes =
             fit(delivery.incident, REPORT_BYTES_MAX, |incident| body::native(delivery, incident, None), Vec::len);
-        Report { name: format!("balefire-{}.json", delivery.incident.id), bytes }
+        Report { name, bytes }
     }
 }
