@@ -427,10 +427,11 @@ impl Leg {
                 return Step::Done(outcome);
             }
             match script.step(self) {
-                Step::Done(outcome) => match self.turn(outcome) {
-                    Some(outcome) => return Step::Done(outcome),
-                    None => {}
-                },
+                Step::Done(outcome) => {
+                    if let Some(outcome) = self.turn(outcome) {
+                        return Step::Done(outcome);
+                    }
+                }
                 send => return send,
             }
         }
