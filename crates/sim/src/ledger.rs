@@ -8,7 +8,7 @@ use crate::lane::Lane;
 use crate::network::{Sighting, mark};
 use crate::runs::Runs;
 use crate::summary::Summaries;
-use balefire_engine::{ChannelPolicy, OWN_SOURCE, Settings};
+use balefire_engine::{ChannelPolicy, OWN_SOURCE, RUN_ENDED, RUN_STARTED, Settings};
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, Next, Planned, Redriven, Routed, Submitted, Suppressed,
 };
@@ -168,7 +168,8 @@ impl Ledger {
         *self.marks.entry(mark.clone()).or_default() += 1;
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));
-        if !self.summary_accepted(incident) {
+        let tells_of_run = [RUN_STARTED, RUN_ENDED].contains(&incident.detected_by.as_str());
+        if !tells_of_run && !self.summary_accepted(incident) {
             self.check_own(incident);
         }
     }

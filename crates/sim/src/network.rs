@@ -222,6 +222,10 @@ pub(crate) fn mark(text: &str) -> Option<String> {
     if let Some(number) = between(text, "mark-", "-") {
         return Some(format!("mark-{number}-"));
     }
+    if let Some((_, run)) = ["Run nightly ", "Run weekly "].iter().find_map(|words| text.split_once(words)) {
+        let version: String = run.chars().take_while(char::is_ascii_digit).collect();
+        return Some(format!("run {version}"));
+    }
     text.match_indices("Alert channel ").find_map(|(place, words)| {
         let (name, rest) = text[place + words.len()..].split_once(' ')?;
         let matter = ["is failing", "works again"].into_iter().find(|matter| rest.starts_with(matter))?;
