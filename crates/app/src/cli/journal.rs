@@ -30,7 +30,7 @@ impl Journal {
 }
 
 /// The kinds of records that there are.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "started",
     "submitted",
     "accepted",
@@ -48,6 +48,7 @@ const KINDS: [&str; 17] = [
     "redriven",
     "purged",
     "clock_set_back",
+    "run_ended",
 ];
 
 const CAT_EXAMPLES: &str = "\
@@ -234,9 +235,8 @@ mod tests {
 
     #[test]
     fn every_kind_that_can_be_asked_for_is_a_kind_of_record() {
-        let known: Vec<&str> = (1..=16).map(kind::name).collect();
+        let known: Vec<&str> = (1..).map(kind::name).take_while(|name| *name != "unknown").collect();
         assert_eq!(known, KINDS);
-        assert_eq!(kind::name(17), "unknown");
     }
 
     #[test]
