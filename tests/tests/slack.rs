@@ -376,15 +376,16 @@ fn a_slack_that_is_away_and_busy_for_a_while_gets_all_under_their_ids() {
     let site = site(&[("chat", format!("slack: {{{through}, timeout: 2s}}"))]);
     let server = site.start();
     let mut ids: Vec<String> = (0..5).map(|n| server.accept(&incident(&format!("before {n}")))).collect();
-    // Away in the middle of it.
+    // Away in the middle of it: connections that are kept open end with their next answer.
     relay.lead(None);
-    relay.cut(1);
+    relay.cut(1000);
     ids.extend((0..5).map(|n| server.accept(&incident(&format!("away {n}")))));
     wait::until("the network is told as the cause", || {
         let channels = server.get("/api/v1/channels").expect(200).json().to_string();
         if channels.contains("\"cause\":\"network\"") { Ok(()) } else { Err(channels) }
     });
     relay.lead(Some(slack.address()));
+    relay.cut(0);
     // Back, and at once too busy for anybody.
     for _ in 0..4 {
         slack.fail("chat.postMessage", Fault::SlowDown(1));
