@@ -213,6 +213,20 @@ impl Postfix {
         self.mails()
     }
 
+    /// How many mails about an incident have come, once that many have. The failing channels are told of beside it.
+    /// The server's "250" comes before the mail is in the box.
+    ///
+    /// # Panics
+    /// When the patience is over.
+    #[must_use]
+    pub fn wait_for_mails_about(&self, incident: &str, count: usize) -> usize {
+        wait::until(&format!("{count} mails about the incident came"), || {
+            let mails = self.mails();
+            let about = mails.iter().filter(|mail| mail.header("x-balefire-incident") == incident).count();
+            if about >= count { Ok(about) } else { Err(format!("{about} of {} mails; {}", mails.len(), self.log())) }
+        })
+    }
+
     /// What Postfix has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -278,7 +278,7 @@ fn only_a_server_that_proves_itself_and_takes_our_password_gets_mail_and_the_res
     for secret in [PASSWORD, WRONG_PASSWORD] {
         assert!(!why.contains(secret) && !server.stderr().contains(secret), "a password came out: {why}");
     }
-    assert_eq!(mails_about(&postfix, &id, 2), 2);
+    assert_eq!(postfix.wait_for_mails_about(&id, 2), 2);
     assert!(!postfix.log().contains("authority@") && !postfix.log().contains("stranger@"), "{}", postfix.log());
 
     site.configure(&secured(&postfix, &certificates, &certificates, PASSWORD));
@@ -290,16 +290,7 @@ fn only_a_server_that_proves_itself_and_takes_our_password_gets_mail_and_the_res
             why["deliveries"].as_array().expect("a list").iter().all(|delivery| delivery["status"] == "delivered");
         if done { Ok(()) } else { Err(why.to_string()) }
     });
-    assert_eq!(mails_about(&postfix, &id, 5), 5, "each once");
-}
-
-/// How many mails about an incident have come, once that many have. The failing channels are told of beside it.
-fn mails_about(postfix: &Postfix, id: &str, count: usize) -> usize {
-    wait::until(&format!("{count} mails about the incident came"), || {
-        let mails = postfix.mails();
-        let about = mails.iter().filter(|mail| mail.header("x-balefire-incident") == id).count();
-        if about >= count { Ok(about) } else { Err(format!("{about} of {} mails", mails.len())) }
-    })
+    assert_eq!(postfix.wait_for_mails_about(&id, 5), 5, "each once");
 }
 
 #[test]
