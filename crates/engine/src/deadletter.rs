@@ -1,6 +1,7 @@
 //! Deliveries that were given up, until somebody sends them on their way again or gives them up for good.
 
 use crate::engine::{Answer, Effects, Engine};
+use crate::open::opens;
 use crate::state::Pending;
 use balefire_model::record::{AttemptEnded, Purged, Redriven};
 use balefire_model::{Cause, DeliveryId, IncidentId, Position, Reason, Record, Severity};
@@ -42,9 +43,9 @@ pub struct DeadLetter {
     pub cause: Cause,
     /// The reason in words: the last reply, most of the time.
     pub why: String,
-    /// The steps of its channel's fallback, as bits, that have taken it: none does so twice.
-    #[serde(default, skip_serializing_if = "crate::state::is_zero")]
-    pub handed_on: u32,
+    /// The channels that were asked to step in for its own: none is asked twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed_on: Vec<String>,
 }
 
 /// As much of a reply as is kept in memory; the journal has all of it.
@@ -65,7 +66,7 @@ impl DeadLetter {
             at,
             cause: why.0,
             why: balefire_model::text::cut(why.1, WHY_BYTES_MAX).into(),
-            handed_on: 0,
+            handed_on: Vec::new(),
         }
     }
 }
@@ -107,11 +108,11 @@ impl DeadLetters {
         self.places.get(&delivery).map(|place| &self.letters[place].1)
     }
 
-    pub(crate) fn handed_on(&mut self, delivery: DeliveryId, step: u32) {
+    pub(crate) fn handed_on(&mut self, delivery: DeliveryId, channel: &str) {
         if let Some(place) = self.places.get(&delivery)
             && let Some((_, letter)) = self.letters.get_mut(place)
         {
-            letter.handed_on |= step;
+            letter.handed_on.push(channel.to_owned());
         }
     }
 
@@ -188,24 +189,47 @@ impl Engine {
         order: &DeadLetterOrder,
         effects: &mut Effects,
     ) -> Answer {
-        let mut chosen: Vec<(DeliveryId, IncidentId, String)> = Vec::new();
+        let mut chosen: Vec<(DeliveryId, Reason, IncidentId, String)> = Vec::new();
         let mut left = 0;
         for (delivery, letter) in self.dead_letters(&order.filter) {
             if chosen.len() < ORDER_MAX {
-                chosen.push((*delivery, letter.incident, letter.channel.clone()));
+                chosen.push((*delivery, letter.reason, letter.incident, letter.channel.clone()));
             } else {
                 left += 1;
             }
         }
+        // An end comes after all that it closes, also where it was given up first.
+        chosen.sort_by_key(|(_, reason, ..)| !opens(*reason));
         let moved: Vec<DeliveryId> = chosen.iter().map(|(delivery, ..)| *delivery).collect();
-        for (delivery, incident, channel) in chosen {
+        let mut on_their_way = None;
+        for (delivery, reason, incident, channel) in chosen {
             let by = order.by.clone();
-            let record = match order.purge.clone() {
-                Some(comment) => Record::Purged(Purged { delivery, incident, channel, by, comment }),
-                None => Record::Redriven(Redriven { delivery, incident, channel, by }),
+            if let Some(comment) = order.purge.clone() {
+                let purged = Purged { delivery, incident, channel, by, comment };
+                self.record(now, Record::Purged(purged), effects);
+                continue;
+            }
+            let behind = match reason {
+                Reason::Resolved => {
+                    let on_their_way = on_their_way.get_or_insert_with(|| self.on_their_way());
+                    on_their_way.get(&(incident, channel.clone())).cloned().unwrap_or_default()
+                }
+                _ => Vec::new(),
             };
-            self.record(now, record, effects);
+            self.record(now, Record::Redriven(Redriven { delivery, incident, channel, by, behind }), effects);
+            self.close_again(now, delivery, &order.by, effects);
         }
         Answer::Moved { deliveries: Arc::new(moved), left }
+    }
+
+    /// What has not arrived yet of incidents that are over, by incident and channel.
+    fn on_their_way(&self) -> BTreeMap<(IncidentId, String), Vec<DeliveryId>> {
+        let mut found: BTreeMap<_, Vec<DeliveryId>> = BTreeMap::new();
+        let of_ended = |pending: &&Pending| opens(pending.reason) && self.state.open.end(pending.incident).is_some();
+        for (delivery, pending) in self.state.pending.iter().filter(|(_, pending)| of_ended(pending)) {
+            let channel = self.state.names[pending.channel as usize].clone();
+            found.entry((pending.incident, channel)).or_default().push(*delivery);
+        }
+        found
     }
 }

@@ -3,10 +3,10 @@
 
 use crate::engine::{Effects, Engine};
 use crate::gather::Stale;
-use crate::open::{About, Open, Told};
+use crate::open::{About, Open, Told, opens};
 use crate::queue::{ChannelPolicy, Fallback};
 use crate::retry::later;
-use crate::state::{Pending, bit};
+use crate::state::Pending;
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged, Suppressed};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, Record, State};
 use jiff::Timestamp;
@@ -72,6 +72,22 @@ impl Engine {
         let opened = told().find_map(|told| told.posted.as_deref()).map(str::to_owned);
         let planned = Planned { behind: first, behind_also: also, has_opened, opened, ..planned };
         (arrived || first.is_some()).then_some(planned)
+    }
+
+    /// What was given up and is sent on its way again for an incident that is over is closed once more.
+    pub(crate) fn close_again(&mut self, now: Timestamp, delivery: DeliveryId, by: &str, effects: &mut Effects) {
+        let Some(pending) = self.state.pending.get(&delivery).filter(|pending| opens(pending.reason)) else { return };
+        let about = pending.about();
+        let channel = &self.state.names[pending.channel as usize];
+        let wants_ends = self.settings.channels.get(channel).is_some_and(|policy| policy.follows_up);
+        let end = self.plan_of(about.incident, Reason::Resolved, channel.clone());
+        let comes = self.state.pending.contains_key(&end.delivery) || self.state.dead.get(end.delivery).is_some();
+        if self.state.open.end(about.incident).is_some() && wants_ends && !comes {
+            let because = format!("{} sent delivery {delivery} again", balefire_model::text::one_line(by));
+            let planned = Planned { behind: Some(delivery), ..end };
+            let followed = about.followed_up(FollowUp::Resolved, because, vec![planned]);
+            self.record(now, Record::FollowedUp(followed), effects);
+        }
     }
 
     /// Nobody needs to be called any more for an incident that is over, and some channels want to hear only of what is
@@ -184,27 +200,22 @@ impl Engine {
     /// The next delivery that a fallback should take, and which one.
     fn handed_on_next(&self, now: Timestamp, index: usize, policy: &ChannelPolicy) -> Option<(DeliveryId, u32)> {
         (0..).zip(&policy.fallback).find_map(|(step, fallback)| {
-            let (delivery, due) = self.fallback_due(index, (policy, step), fallback)?;
+            let (delivery, due) = self.fallback_due(index, fallback)?;
             (due <= now).then_some((delivery, step))
         })
     }
 
     /// The first delivery that this fallback has not taken yet, and when it is to take it.
-    fn fallback_due(
-        &self,
-        index: usize,
-        (policy, step): (&ChannelPolicy, u32),
-        fallback: &Fallback,
-    ) -> Option<(DeliveryId, Timestamp)> {
+    fn fallback_due(&self, index: usize, fallback: &Fallback) -> Option<(DeliveryId, Timestamp)> {
         let queue = &self.state.queues[index];
         let (_, cause) = queue.failing.filter(|_| queue.told_by.is_some())?;
         if !fallback.on.takes_failing(cause) {
             return None;
         }
-        let same = policy.same_target(step);
-        let taken = (0..).zip(&queue.handed_on).filter(|(step, _)| same & bit(*step) != 0).map(|(_, next)| *next);
-        let is_new = |delivery: &&DeliveryId| self.state.steps_taken(**delivery) & same == 0;
-        let from = taken.max().unwrap_or(0);
+        let target = self.state.names.iter().position(|name| *name == fallback.channel);
+        let taken = target.and_then(|target| queue.handed_on.get(&u32::try_from(target).ok()?));
+        let is_new = |delivery: &&DeliveryId| !self.state.is_taken_by(**delivery, &fallback.channel);
+        let from = taken.copied().unwrap_or(0);
         let delivery = queue.by_order.range(from..).map(|(_, delivery)| delivery).find(is_new)?;
         let decided_at = self.state.pending.get(delivery)?.decided_at.into();
         Some((*delivery, later(decided_at, fallback.after)))
@@ -212,8 +223,7 @@ impl Engine {
 
     /// When [`Engine::fall_back`] has something to do.
     pub(crate) fn falls_back_at(&self, index: usize, policy: &ChannelPolicy) -> Option<Timestamp> {
-        let due = |(step, fallback)| self.fallback_due(index, (policy, step), fallback).map(|(_, due)| due);
-        (0..).zip(&policy.fallback).filter_map(due).min()
+        policy.fallback.iter().filter_map(|fallback| Some(self.fallback_due(index, fallback)?.1)).min()
     }
 
     /// A delivery has reached its end without arriving: every fallback that is there for that and was not asked takes it
@@ -232,7 +242,7 @@ impl Engine {
         // A close is tried, and so can be given up, when it has something to close.
         let waits = Waits { about, delivery, reason: letter.reason, has_opened: true };
         for (step, fallback) in (0..).zip(&policy.fallback) {
-            let is_taken = self.state.steps_taken(delivery) & policy.same_target(step) != 0;
+            let is_taken = self.state.is_taken_by(delivery, &fallback.channel);
             if !is_taken && fallback.on.takes_given_up(cause) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
                 let followed = self.stands_in(&waits, (policy, step), because);
@@ -246,19 +256,21 @@ impl Engine {
     fn stands_in(&self, waits: &Waits, (policy, step): (&ChannelPolicy, u32), because: String) -> FollowedUp {
         let (incident, delivery) = (waits.about.incident, waits.delivery);
         let channel = &policy.fallback[step as usize].channel;
-        let cause = FollowUp::Fallback { delivery, step };
-        if let Some(spared) = self.spared(waits, channel) {
+        let cause = FollowUp::Fallback { delivery, step, channel: channel.clone() };
+        let id = DeliveryId::derive(incident, &format!("{}\n{delivery}", Reason::Fallback.as_str()), channel);
+        // An end comes once more where an incident is resolved once more.
+        let comes = self.state.pending.contains_key(&id) || self.state.dead.get(id).is_some();
+        let spared = if comes { Some("it did so before") } else { self.spared(waits, channel) };
+        if let Some(spared) = spared {
             let because = format!("{because}; channel {channel} does not step in: {spared}");
             return waits.about.followed_up(cause, because, Vec::new());
         }
-        // With the step: after a reload another step may name the channel that an earlier one named.
-        let id = format!("{}-{step}\n{delivery}", Reason::Fallback.as_str());
         let reason = match waits.reason {
             reason @ (Reason::Resolved | Reason::Escalated | Reason::Run) => reason,
             _ => Reason::Fallback,
         };
         let planned = Planned {
-            delivery: DeliveryId::derive(incident, &id, channel),
+            delivery: id,
             stands_in_for: Some(policy.name.clone()),
             ..self.plan_of(incident, reason, channel.clone())
         };
@@ -268,15 +280,15 @@ impl Engine {
 
     /// Why a channel need not step in, if it need not.
     fn spared(&self, waits: &Waits, channel: &str) -> Option<&'static str> {
-        let closing = self.state.open.closing(waits.about.incident);
+        let end = self.state.open.end(waits.about.incident);
         if waits.reason != Reason::Resolved {
-            return closing.map(|_| "the incident is over");
+            return end.map(|_| "the incident is over");
         }
         let closes_itself = |number: &u32| self.state.names[*number as usize] == channel;
         if !waits.has_opened {
             return Some("what this message would close has not gone out");
         }
-        if closing.is_some_and(|closing| closing.iter().any(closes_itself)) {
+        if end.is_some_and(|end| end.closing.iter().any(closes_itself)) {
             return Some("it hears itself that the incident is over");
         }
         let wants_ends = self.settings.channels.get(channel).is_some_and(|policy| policy.follows_up);
@@ -296,15 +308,6 @@ struct Waits {
 impl Waits {
     fn of(delivery: DeliveryId, pending: &Pending) -> Waits {
         Waits { about: pending.about(), delivery, reason: pending.reason, has_opened: pending.has_opened() }
-    }
-}
-
-impl ChannelPolicy {
-    /// The steps of its fallback, as bits, that name the same channel as this one: it takes each delivery once.
-    fn same_target(&self, step: u32) -> u32 {
-        let target = self.fallback.get(step as usize).map(|fallback| &fallback.channel);
-        let same = (0..).zip(&self.fallback).filter(|(_, other)| Some(&other.channel) == target);
-        same.fold(bit(step), |steps, (step, _)| steps | bit(step))
     }
 }
 

@@ -49,6 +49,15 @@ pub(crate) struct Told {
     pub posted: Option<Box<str>>,
 }
 
+/// An incident that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Over {
+    /// Since when.
+    pub since: Timestamp,
+    /// The channels, by number, that hear so.
+    pub closing: Vec<u32>,
+}
+
 impl Open {
     /// The channels that were told of it, or will be, each once.
     pub(crate) fn heard(&self) -> impl Iterator<Item = &str> {
@@ -61,12 +70,17 @@ impl Open {
     }
 }
 
+/// Whether a message for this reason tells of something whose end there is to tell.
+pub(crate) fn opens(reason: Reason) -> bool {
+    !matches!(reason, Reason::Resolved | Reason::Test)
+}
+
 /// All of them, by id, which is by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opens {
     incidents: BTreeMap<IncidentId, Open>,
-    /// Those that are over, and the channels, by number, that hear so.
-    over: BTreeMap<IncidentId, Vec<u32>>,
+    /// Those that are over.
+    over: BTreeMap<IncidentId, Over>,
     /// The channels' names, each once.
     names: BTreeSet<Arc<str>>,
     /// The steps to come.
@@ -87,22 +101,22 @@ impl Opens {
         self.due.first().copied()
     }
 
-    /// The channels, by number, that hear of its end; `None` unless it is over.
-    pub(crate) fn closing(&self, incident: IncidentId) -> Option<&[u32]> {
-        self.over.get(&incident).map(Vec::as_slice)
+    /// What is known of its end; `None` unless it is over.
+    pub(crate) fn end(&self, incident: IncidentId) -> Option<&Over> {
+        self.over.get(&incident)
     }
 
     /// A channel hears of an incident's end.
     pub(crate) fn closes(&mut self, incident: IncidentId, channel: u32) {
-        self.over.entry(incident).and_modify(|closing| closing.push(channel));
+        self.over.entry(incident).and_modify(|over| over.closing.push(channel));
     }
 
-    pub(crate) fn over(&self) -> impl Iterator<Item = (IncidentId, Vec<u32>)> + '_ {
-        self.over.iter().map(|(incident, closing)| (*incident, closing.clone()))
+    pub(crate) fn over(&self) -> impl Iterator<Item = (IncidentId, Over)> + '_ {
+        self.over.iter().map(|(incident, over)| (*incident, over.clone()))
     }
 
-    pub(crate) fn restore_over(&mut self, incident: IncidentId, closing: Vec<u32>) {
-        self.over.insert(incident, closing);
+    pub(crate) fn restore_over(&mut self, incident: IncidentId, over: Over) {
+        self.over.insert(incident, over);
     }
 
     /// What is to come comes so much earlier.
@@ -145,7 +159,7 @@ impl Opens {
 
     /// Remembers what a channel is sent that wants to hear of the end.
     pub(crate) fn planned(&mut self, about: &About, planned: &Planned) {
-        if !planned.follows_up || matches!(planned.reason, Reason::Resolved | Reason::Test) {
+        if !planned.follows_up || !opens(planned.reason) {
             return;
         }
         let channel = self.name(&planned.channel);
@@ -187,14 +201,14 @@ impl Opens {
 
     /// Whoever acknowledges an incident ends its escalation; who resolves it, all that was to come. `matters`: something
     /// waits or is dead that may be about it.
-    pub(crate) fn changed(&mut self, change: &StateChanged, matters: bool) {
+    pub(crate) fn changed(&mut self, at: Timestamp, change: &StateChanged, matters: bool) {
         match change.state {
             _ if !matters => self.over.clear(),
             State::Open => _ = self.over.remove(&change.incident),
             // Over is over, also for who takes note of it later.
             State::Acked => {}
             State::Resolved => {
-                self.over.insert(change.incident, Vec::new());
+                self.over.insert(change.incident, Over { since: at, closing: Vec::new() });
             }
         }
         if self.over.len() > OVER_MAX {

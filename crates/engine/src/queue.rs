@@ -165,8 +165,9 @@ pub(crate) struct Queue {
     pub heard: Option<Vec<String>>,
     /// All that have no end, by the order in which they were decided on.
     pub by_order: BTreeMap<u64, DeliveryId>,
-    /// For each fallback: the deliveries before this one were handed on to it, or did not need it.
-    pub handed_on: Vec<u64>,
+    /// For each channel that stepped in, by number: the deliveries before this one were handed on to it, or did not need
+    /// it.
+    pub handed_on: BTreeMap<u32, u64>,
     /// When the last attempts were made, as far back as the rates reach.
     pub recent: VecDeque<Timestamp>,
     /// How many attempts that is.

@@ -2,7 +2,7 @@
 
 use crate::deadletter::DeadLetter;
 use crate::engine::Engine;
-use crate::open::Open;
+use crate::open::{Open, Over};
 use crate::runs::Runs;
 use crate::state::{Answered, Pending, Rare, State};
 use balefire_model::channel::Reason;
@@ -30,7 +30,7 @@ struct Stored {
     #[serde(default)]
     dead: Vec<(DeliveryId, DeadLetter)>,
     #[serde(default)]
-    over: Vec<(IncidentId, Vec<u32>)>,
+    over: Vec<(IncidentId, Over)>,
     #[serde(default)]
     clock: Timestamp,
     #[serde(default, skip_serializing_if = "Runs::is_empty")]
@@ -52,7 +52,7 @@ struct StoredChannel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<Vec<String>>,
     #[serde(default)]
-    handed_on: Vec<u64>,
+    handed_on: BTreeMap<u32, u64>,
     #[serde(default)]
     summarised_at: Option<Timestamp>,
     #[serde(default)]
@@ -123,7 +123,7 @@ impl Engine {
         }
         stored.open.into_iter().for_each(|open| state.open.restore(open));
         stored.steps.into_iter().for_each(|step| state.open.restore_step(step));
-        stored.over.into_iter().for_each(|(incident, closing)| state.open.restore_over(incident, closing));
+        stored.over.into_iter().for_each(|(incident, over)| state.open.restore_over(incident, over));
         stored.dead.into_iter().for_each(|(delivery, letter)| state.dead.insert(delivery, letter));
         Ok(Engine { state, ..Engine::default() })
     }

@@ -6,8 +6,8 @@ use crate::queue::{Queue, Rank};
 use crate::runs::Runs;
 use balefire_model::channel::Reason;
 use balefire_model::record::{
-    AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Routed,
-    StateChanged, Submitted,
+    AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Redriven,
+    Routed, StateChanged, Submitted,
 };
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
@@ -79,14 +79,9 @@ pub(crate) struct Rare {
     /// Where the message stands that it closes, as [`Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<String>,
-    /// The steps of its channel's fallback, as bits, that took it before it was sent on its way again.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub handed_on: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-pub(crate) fn is_zero(bits: &u32) -> bool {
-    *bits == 0
+    /// The channels that stepped in for its own before it was sent on its way again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed_on: Vec<String>,
 }
 
 impl Pending {
@@ -271,11 +266,11 @@ impl State {
             }
             Record::Configured(configured) => self.configured(configured),
             Record::Snapshot(_) => self.since_snapshot = 0,
-            Record::StateChanged(change) => self.state_changed(change),
+            Record::StateChanged(change) => self.state_changed(at, change),
             Record::FollowedUp(followed) => self.followed_up(at, followed),
             Record::Suppressed(suppressed) => self.suppressed(suppressed.delivery),
             Record::HealthChanged(changed) => self.health_changed(at, changed),
-            Record::Redriven(redriven) => self.redriven(at, redriven.delivery),
+            Record::Redriven(redriven) => self.redriven(at, redriven),
             Record::Purged(purged) => self.dead.remove(purged.delivery),
             Record::Started(_) => self.started(),
             Record::ClockSetBack(set) => self.set_back(set.from.duration_since(at)),
@@ -321,13 +316,13 @@ impl State {
     fn followed_up(&mut self, at: Timestamp, followed: &FollowedUp) {
         let FollowedUp { incident, accepted_at, severity, cause, .. } = followed;
         let resolved_at = match cause {
-            FollowUp::Resolved => Some(at),
+            FollowUp::Resolved => Some(self.open.end(*incident).map_or(at, |over| over.since)),
             FollowUp::Escalated(step) => {
                 self.open.escalated(*incident, *step);
                 None
             }
-            FollowUp::Fallback { delivery, step } => {
-                self.handed_on(*delivery, *step);
+            FollowUp::Fallback { delivery, channel, .. } => {
+                self.handed_on(*delivery, channel);
                 let dead = || self.dead.get(*delivery).and_then(|letter| letter.resolved_at);
                 self.pending.get(delivery).map_or_else(dead, Pending::resolved_at)
             }
@@ -447,31 +442,30 @@ impl State {
         self.open.ended(ended.incident, delivery, false);
     }
 
-    /// The steps of its channel's fallback, as bits, that have taken a delivery; of what has arrived nothing is known.
-    pub(crate) fn steps_taken(&self, delivery: DeliveryId) -> u32 {
+    /// Whether a channel was asked to step in for a delivery's own; of what has arrived nothing is known.
+    pub(crate) fn is_taken_by(&self, delivery: DeliveryId, channel: &str) -> bool {
         match self.pending.get(&delivery) {
-            Some(pending) => self.steps_taken_of(pending),
-            None => self.dead.get(delivery).map_or(0, |letter| letter.handed_on),
+            Some(pending) => self.taken_by(pending).any(|name| name == channel),
+            None => self.dead.get(delivery).is_some_and(|letter| letter.handed_on.iter().any(|name| name == channel)),
         }
     }
 
-    fn steps_taken_of(&self, pending: &Pending) -> u32 {
-        let before = pending.rare.as_ref().map_or(0, |rare| rare.handed_on);
-        let steps = (0..).zip(&self.queues[pending.channel as usize].handed_on);
-        steps.filter(|(_, next)| **next > pending.order).fold(before, |taken, (step, _)| taken | bit(step))
+    /// The channels that were asked to step in for a delivery's own.
+    fn taken_by<'a>(&'a self, pending: &'a Pending) -> impl Iterator<Item = &'a str> {
+        let before = pending.rare.iter().flat_map(|rare| &rare.handed_on).map(String::as_str);
+        let since = self.queues[pending.channel as usize].handed_on.iter();
+        let since = since.filter(|(_, next)| **next > pending.order);
+        before.chain(since.map(|(channel, _)| self.names[*channel as usize].as_str()))
     }
 
-    fn handed_on(&mut self, delivery: DeliveryId, step: u32) {
-        let Some(pending) = self.pending.get(&delivery) else { return self.dead.handed_on(delivery, bit(step)) };
-        let (step, next) = (step as usize, pending.order + 1);
-        let queue = &mut self.queues[pending.channel as usize];
-        if queue.handed_on.len() <= step {
-            queue.handed_on.resize(step + 1, 0);
-        }
-        queue.handed_on[step] = queue.handed_on[step].max(next);
+    fn handed_on(&mut self, delivery: DeliveryId, channel: &str) {
+        let target = self.channel(channel);
+        let Some(pending) = self.pending.get(&delivery) else { return self.dead.handed_on(delivery, channel) };
+        let from = self.queues[pending.channel as usize].handed_on.entry(target).or_default();
+        *from = (*from).max(pending.order + 1);
     }
 
-    fn state_changed(&mut self, change: &StateChanged) {
+    fn state_changed(&mut self, at: Timestamp, change: &StateChanged) {
         if change.state == balefire_model::State::Resolved
             && let Some(open) = self.open.get(change.incident)
         {
@@ -484,7 +478,7 @@ impl State {
             self.queues.iter_mut().filter(told_by).for_each(|queue| queue.heard = Some(heard.clone()));
         }
         let matters = !self.pending.is_empty() || self.dead.len() > 0;
-        self.open.changed(change, matters);
+        self.open.changed(at, change, matters);
     }
 
     fn health_changed(&mut self, at: Timestamp, changed: &HealthChanged) {
@@ -497,12 +491,18 @@ impl State {
         queue.heard = None;
     }
 
-    fn redriven(&mut self, at: Timestamp, delivery: DeliveryId) {
+    fn redriven(&mut self, at: Timestamp, redriven: &Redriven) {
+        let delivery = redriven.delivery;
         let Some(dead) = self.dead.take(delivery) else { return };
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
         let DeadLetter { stands_in_for, resolved_at, handed_on, .. } = dead;
-        let rare = Rare { stands_in_for, resolved_at, reached: dead.reached, handed_on, ..Rare::default() };
+        let behind_also: Vec<DeliveryId> =
+            redriven.behind.iter().copied().filter(|first| self.pending.contains_key(first)).collect();
+        // It was tried, and so had something to close.
+        let has_opened = !behind_also.is_empty();
+        let reached = dead.reached;
+        let rare = Rare { stands_in_for, resolved_at, reached, handed_on, behind_also, has_opened, ..Rare::default() };
         let about = About { incident: dead.incident, accepted_at: dead.accepted_at, severity: dead.severity };
         let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
         self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });
@@ -573,8 +573,8 @@ impl State {
             }
             Next::GiveUp { cause, reason } => {
                 self.open.ended(pending.incident, ended.delivery, false);
-                let handed_on = self.steps_taken(ended.delivery);
                 if let Some(pending) = self.end(ended.delivery, false) {
+                    let handed_on = self.taken_by(&pending).map(str::to_owned).collect();
                     let letter = DeadLetter::new(at, ended, &pending, (*cause, reason));
                     let letter = DeadLetter { handed_on, ..letter };
                     self.dead.insert(ended.delivery, letter);
@@ -631,11 +631,6 @@ impl State {
             self.keys.remove(&key);
         }
     }
-}
-
-/// A step of a fallback as a bit; a list of fallbacks is short.
-pub(crate) fn bit(step: u32) -> u32 {
-    1_u32.checked_shl(step).unwrap_or(0)
 }
 
 /// What an outcome says of the channel itself. A failing channel rests for half of the time until the failed delivery is

@@ -290,6 +290,8 @@ pub enum FollowUp {
         delivery: DeliveryId,
         /// Which fallback.
         step: u32,
+        /// The channel that it names.
+        channel: String,
     },
 }
 
@@ -337,6 +339,9 @@ pub struct Redriven {
     pub channel: String,
     /// Who said so.
     pub by: String,
+    /// What is on its way to that channel and must end before, where this tells that the incident is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<DeliveryId>,
 }
 
 /// See [`Record::Purged`].

@@ -58,7 +58,7 @@ impl World {
             Ok(engine) => engine,
             Err(fault) => return self.ledger.faults.push(fault),
         };
-        if snapshot.is_some() {
+        if snapshot.is_some() && self.may_replay() {
             self.check_replay(&engine, None, "a start");
         }
         let mut process = Process {
@@ -238,7 +238,7 @@ impl World {
             acts += 1;
             self.send(process, job);
         }
-        if self.random.chance(10) {
+        if self.random.chance(10) && self.may_replay() {
             let snapshot = if self.random.chance(500) { process.last_snapshot } else { None };
             self.check_replay(&process.engine, snapshot, "a round");
         }
@@ -333,6 +333,12 @@ impl World {
             }
             Committed::Died => {}
         }
+    }
+
+    fn may_replay(&mut self) -> bool {
+        let may = self.replays_left > 0;
+        self.replays_left = self.replays_left.saturating_sub(1);
+        may
     }
 
     /// The engine's memory and what the journal gives again are the same, from a snapshot on or from the beginning.

@@ -1,7 +1,7 @@
 //! The checker's part for what follows an incident: its end, its escalation, and the channels that step in for others.
 
 use crate::lane::{takes_given_up, takes_waiting};
-use crate::ledger::{Ledger, Moment};
+use crate::ledger::{Course, Ledger, Moment};
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, State};
 use jiff::{SignedDuration, Timestamp};
@@ -14,12 +14,12 @@ pub(crate) struct Follow {
     pub resolved: BTreeSet<IncidentId>,
     /// The steps of escalations that must come, unless somebody acts.
     pub steps: BTreeMap<(IncidentId, u32), Escalation>,
-    /// For which delivery, at which step, a channel stood in.
-    stand_ins: BTreeSet<(DeliveryId, u32)>,
+    /// For which delivery which channels stood in.
+    stand_ins: BTreeMap<DeliveryId, Vec<String>>,
     /// Which must be there at the end of this batch.
-    must_stand_in: Vec<(DeliveryId, u32)>,
+    must_stand_in: Vec<(DeliveryId, String)>,
     /// Which channels must hear of an end, at the end of this batch, and of what they were told.
-    must_close: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
+    pub must_close: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
 }
 
 impl Ledger {
@@ -52,7 +52,7 @@ impl Ledger {
         match &followed.cause {
             FollowUp::Resolved => self.closed(followed),
             FollowUp::Escalated(step) => self.escalated(at, followed, *step),
-            FollowUp::Fallback { delivery, step } => self.stood_in(followed, *delivery, *step),
+            FollowUp::Fallback { delivery, step, channel } => self.stood_in(followed, *delivery, (*step, channel)),
         }
         for planned in &followed.deliveries {
             self.planned(at, (id, followed.severity), planned, moment);
@@ -90,7 +90,7 @@ impl Ledger {
         }
     }
 
-    fn stood_in(&mut self, followed: &FollowedUp, delivery: DeliveryId, step: u32) {
+    fn stood_in(&mut self, followed: &FollowedUp, delivery: DeliveryId, (step, target): (u32, &String)) {
         let Some(course) = self.courses.get(&delivery) else {
             return self.faults.push(format!("{followed:?}, but that was never decided on"));
         };
@@ -104,27 +104,29 @@ impl Ledger {
         let fits = match &followed.deliveries[..] {
             [planned] => {
                 let reads = (planned.reason == Reason::Resolved) == is_close;
-                names(planned) && fallback.as_ref() == Some(&planned.channel) && reads && is_over == is_close
+                names(planned) && *target == planned.channel && reads && is_over == is_close
             }
             // What is over is not told of any more; its end is, where it was.
             [] => is_over,
             _ => false,
         };
-        let first = !self.has_stand_in(&channel, delivery, step);
-        self.follow.stand_ins.insert((delivery, step));
-        self.demand(first, || format!("step {step} of {channel} takes {delivery} twice"));
+        let first = !self.has_stand_in(delivery, target);
+        self.follow.stand_ins.entry(delivery).or_default().push(target.clone());
+        self.demand(first, || format!("{target} takes {delivery} of {channel} twice"));
+        let fits = fits && fallback.as_ref() == Some(target);
         self.demand(fits && !arrived, || format!("{followed:?} is not what {channel} wants: {fallback:?}"));
         for planned in &followed.deliveries {
-            self.check_id(followed.incident, planned, planned.reason, &format!("fallback-{step}\n{delivery}"));
+            self.check_id(followed.incident, planned, planned.reason, &format!("fallback\n{delivery}"));
         }
     }
 
-    /// Whether a channel's step has taken a delivery, or another one of its steps that names the same channel.
-    fn has_stand_in(&self, channel: &str, delivery: DeliveryId, step: u32) -> bool {
-        let policy = self.lanes.get(channel).and_then(|lane| lane.policy.as_ref());
-        let target = |step: u32| policy?.fallback.get(step as usize).map(|fallback| fallback.channel.as_str());
-        let mut taken = self.follow.stand_ins.range((delivery, 0)..=(delivery, u32::MAX)).map(|(_, taken)| *taken);
-        taken.any(|taken| taken == step || (target(step).is_some() && target(taken) == target(step)))
+    /// A delivery is decided on once more: others may stand in once more.
+    pub(crate) fn comes_again(&mut self, delivery: DeliveryId) {
+        self.follow.stand_ins.remove(&delivery);
+    }
+
+    fn has_stand_in(&self, delivery: DeliveryId, target: &str) -> bool {
+        self.follow.stand_ins.get(&delivery).is_some_and(|targets| targets.iter().any(|taken| taken == target))
     }
 
     fn check_id(&mut self, incident: IncidentId, planned: &Planned, reason: Reason, words: &str) {
@@ -137,7 +139,7 @@ impl Ledger {
     pub(crate) fn needs_stand_in(&mut self, delivery: DeliveryId, channel: &str, cause: Cause) {
         let Some(lane) = self.lanes.get(channel) else { return };
         let steps = lane.steps(|on| takes_given_up(on, cause));
-        self.follow.must_stand_in.extend(steps.into_iter().map(|(step, _)| (delivery, step)));
+        self.follow.must_stand_in.extend(steps.into_iter().map(|(target, _)| (delivery, target)));
     }
 
     /// Something that should have followed by now.
@@ -157,20 +159,13 @@ impl Ledger {
         if steps.is_empty() {
             return None;
         }
-        let mut waiting: Vec<(usize, Timestamp, DeliveryId)> =
-            lane.open.iter().map(|(_, id)| (self.courses[id].order, self.courses[id].decided_at, *id)).collect();
-        waiting.sort_unstable();
-        for (step, after) in steps {
-            // They are taken in the order of the decisions, also where the clock was set back between two of them.
-            let mut latest = Timestamp::MIN;
-            for (_, since, id) in &waiting {
-                if self.has_stand_in(channel, *id, step) {
-                    continue;
-                }
-                latest = latest.max(*since);
-                if latest + SignedDuration::try_from(after).expect("hours at most") <= at {
-                    return Some(format!("nothing stands in for {id}, which waits for {channel}"));
-                }
+        // They are taken in the order of the decisions, also where the clock was set back between two of them.
+        for (target, after) in steps {
+            let waiting = lane.open.iter().filter(|(_, id)| !self.has_stand_in(*id, &target));
+            let first = waiting.min_by_key(|(_, id)| self.courses[id].order);
+            let after = SignedDuration::try_from(after).expect("hours at most");
+            if let Some((_, id)) = first.filter(|(_, id)| self.courses[id].decided_at + after <= at) {
+                return Some(format!("nothing stands in for {id}, which waits for {channel}"));
             }
         }
         None
@@ -178,9 +173,9 @@ impl Ledger {
 
     /// What the records of one append must have brought.
     pub(crate) fn check_followed(&mut self, at: Timestamp) {
-        for (delivery, step) in std::mem::take(&mut self.follow.must_stand_in) {
-            let there = self.has_stand_in(&self.courses[&delivery].channel, delivery, step);
-            self.demand(there, || format!("{delivery} was given up, and step {step} does not stand in"));
+        for (delivery, target) in std::mem::take(&mut self.follow.must_stand_in) {
+            let there = self.has_stand_in(delivery, &target);
+            self.demand(there, || format!("{delivery} was given up, and {target} does not stand in"));
         }
         for ((incident, channel), told) in std::mem::take(&mut self.follow.must_close) {
             let all_called_off = told.iter().all(|id| self.called_off.contains(id));
@@ -197,7 +192,9 @@ impl Ledger {
             return;
         }
         let others = self.by_incident[&course.incident].iter().map(|id| (id, &self.courses[id]));
-        let opens = others.filter(|(_, other)| other.channel == course.channel && other.opens());
+        // The channel may have come to hear of ends since it was told.
+        let tells = |other: &Course| !matches!(other.reason, Reason::Resolved | Reason::Test);
+        let opens = others.filter(|(_, other)| other.channel == course.channel && tells(other));
         let opened = opens.into_iter().any(|(_, other)| other.delivered);
         self.demand(opened, || format!("{closer} closes what was never opened"));
     }

@@ -127,10 +127,10 @@ impl Lane {
         clear && self.failures < FAILING && self.under_way < policy.in_flight && policy.rates.iter().all(open)
     }
 
-    /// The steps of its fallback that are there for a cause, by their numbers.
-    pub(crate) fn steps(&self, takes: impl Fn(FallbackOn) -> bool) -> Vec<(u32, std::time::Duration)> {
+    /// The channels that its fallback names for a cause, and after how long.
+    pub(crate) fn steps(&self, takes: impl Fn(FallbackOn) -> bool) -> Vec<(String, std::time::Duration)> {
         let fallback = self.policy.as_ref().map(|policy| policy.fallback.as_slice()).unwrap_or_default();
-        (0..).zip(fallback).filter(|(_, step)| takes(step.on)).map(|(number, step)| (number, step.after)).collect()
+        fallback.iter().filter(|step| takes(step.on)).map(|step| (step.channel.clone(), step.after)).collect()
     }
 }
 

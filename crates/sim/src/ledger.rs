@@ -267,6 +267,7 @@ impl Ledger {
             course.receipts = before.receipts;
             course.uncertain = before.uncertain + u32::from(before.delivered);
         }
+        self.comes_again(delivery);
         self.demand(repeated, || format!("{planned:?} of {incident} was decided on twice"));
     }
 
@@ -331,6 +332,26 @@ impl Ledger {
                 && !end.behind.contains(&delivery)
             {
                 end.behind.push(delivery);
+            }
+            self.closes_again(delivery);
+        }
+    }
+
+    /// Who gets a message again about what is over hears again that it is, after it.
+    fn closes_again(&mut self, delivery: DeliveryId) {
+        let course = &self.courses[&delivery];
+        let (incident, channel) = (course.incident, course.channel.clone());
+        let others = self.by_incident[&incident].iter().filter(|id| self.courses[*id].channel == channel);
+        if course.reason == Reason::Resolved {
+            let opens = |id: &&&DeliveryId| self.courses[**id].opens() && !self.courses[**id].ended;
+            let behind: Vec<DeliveryId> = others.filter(|id| opens(&id)).copied().collect();
+            self.courses.get_mut(&delivery).expect("it was found").behind = behind;
+        } else if course.opens() && self.follow.resolved.contains(&incident) {
+            let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), &channel);
+            let comes = self.courses.get(&end).is_some_and(|end| !end.ended) || self.dead.contains(&end);
+            let policy = self.lanes.get(&channel).and_then(|lane| lane.policy.as_ref());
+            if !comes && policy.is_some_and(|policy| policy.follows_up) {
+                self.follow.must_close.entry((incident, channel)).or_default().insert(delivery);
             }
         }
     }

@@ -199,6 +199,9 @@ impl Ledger {
             }
             let last = self.summaries.summarised_at.get(channel).copied();
             gathered_up_to(policy, |up_to, above| {
+                if lane.open.range(up_to_key(up_to)..).take(above).count() < above {
+                    return false;
+                }
                 let ready: Vec<&Course> = lane
                     .open
                     .range(up_to_key(up_to)..)
@@ -210,8 +213,7 @@ impl Ledger {
                 let (least, wait) = if above == 1 { (1, DAY_MAX) } else { (2, COMPANY) };
                 let every = policy.storm.filter(|_| above > 1).map(|storm| storm.every).unwrap_or_default();
                 let every = SignedDuration::try_from(every).expect("hours at most");
-                lane.open.range(up_to_key(up_to)..).take(above).count() == above
-                    && ready.len() >= least
+                ready.len() >= least
                     && latest.is_some_and(|latest| latest + wait <= at)
                     && last.is_none_or(|last| last + every <= at)
             })

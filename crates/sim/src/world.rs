@@ -24,6 +24,9 @@ use std::fmt::Arguments;
 /// When every life begins: 2026-11-22T03:00:00Z.
 pub(crate) const BEGINNING: i64 = 1_795_316_400_000_000;
 
+/// How often a life compares what the process knows with what the journal gives again, beside its end: that is slow.
+const REPLAYS_MAX: u32 = 16;
+
 /// How long after the faults everything must have come to rest.
 const REST_BOUND: u64 = 20 * 24 * 3_600 * SECOND;
 
@@ -57,6 +60,7 @@ pub(crate) struct World {
     /// By how much the clock differed when a round of this life last ended, and all was done that was due.
     pub looked: Option<(u64, i64)>,
     settled: bool,
+    pub replays_left: u32,
     pub report: Report,
 }
 
@@ -93,6 +97,7 @@ impl World {
             moment: Moment::default(),
             looked: None,
             settled: false,
+            replays_left: REPLAYS_MAX,
             report: Report::default(),
             random,
             plan,
@@ -244,14 +249,11 @@ impl World {
     /// The engine asks in time to be asked again: nothing is due for longer than the driver may take.
     pub(crate) fn check_punctual(&mut self, process: &Process) {
         let late = self.wall() - SignedDuration::from_secs(5);
-        if self.looked != Some((process.life, self.offset)) {
+        // Before a stop nothing new is begun: it comes with the next start.
+        if self.looked != Some((process.life, self.offset)) || process.stopping.is_some() {
             return;
         }
-        let mut fault = self.ledger.overdue(late);
-        // Before a stop nothing is gathered any more.
-        if process.stopping.is_none() {
-            fault = fault.or_else(|| self.ledger.overdue_summary(self.now, late));
-        }
+        let fault = self.ledger.overdue(late).or_else(|| self.ledger.overdue_summary(self.now, late));
         self.ledger.faults.extend(fault.map(|fault| format!("for five seconds, {fault}")));
     }
 

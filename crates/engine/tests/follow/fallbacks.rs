@@ -157,3 +157,19 @@ fn a_channel_that_two_steps_name_takes_a_delivery_once() {
     bench.submit(0, 1, Severity::High);
     assert_eq!(bench.end(1, "hook", rejected(Cause::Schema)), ["plan fallback: spare", "try spare"]);
 }
+
+#[test]
+fn who_stood_in_before_a_reload_is_known_by_name_and_whoever_is_new_takes_what_still_waits() {
+    let on = FallbackOn::Any;
+    let with = |fallback: &[(&str, u64, FallbackOn)]| {
+        let channels = vec![backed("hook", fallback), channel("pager"), channel("spare"), channel("other")];
+        settings(channels, &[])
+    };
+    let mut bench = Bench::new(with(&[("spare", 30, on)]));
+    bench.submit(0, 1, Severity::High);
+    bench.fail(0, "hook", 3);
+    assert!(bench.tick(40).contains(&"plan fallback: spare".to_owned()));
+    bench.step(41, Input::Configure(with(&[("other", 60, on), ("spare", 30, on)])));
+    assert!(!bench.tick(50).contains(&"plan fallback: spare".to_owned()), "it has it");
+    assert!(bench.tick(90).contains(&"plan fallback: other".to_owned()), "it was not there before");
+}

@@ -1,6 +1,7 @@
 //! What was given up, what a template spoilt, and what is kept for critical.
 
 use crate::bench::{Bench, channel, delivered, id, pair, rejected, settings};
+use crate::made::at;
 use balefire_engine::{Act, Answer, ChannelPolicy, DeadLetterFilter, DeadLetterOrder, Input, Rate};
 use balefire_model::{Cause, Reason, Severity, State};
 use std::time::Duration;
@@ -63,6 +64,39 @@ fn a_part_of_the_window_and_of_each_rate_is_kept_for_critical() {
         assert_eq!(submit(Severity::High, 0), others, "{shown}");
         assert_eq!(submit(Severity::Critical, 1000), all - others, "{shown}");
     }
+}
+
+#[test]
+fn what_is_sent_again_for_an_incident_that_is_over_is_closed_again_and_tells_when_it_was_over() {
+    let mut bench = Bench::new(pair());
+    bench.submit(0, 1, Severity::High);
+    bench.end(1, "hook", rejected(Cause::Schema));
+    assert!(bench.change(60, 1, State::Resolved).is_empty(), "nothing has opened there");
+    let filter = DeadLetterFilter::default();
+    let again = Input::DeadLetters(DeadLetterOrder { filter, by: "anna".to_owned(), purge: None });
+    assert_eq!(bench.step(600, again), ["again hook", "plan resolved: hook", "try hook"]);
+    assert!(bench.because().contains("anna sent delivery"), "{}", bench.because());
+    assert_eq!(bench.last_job().reason, Reason::Opened);
+    assert_eq!(bench.end(601, "hook", delivered()), ["try hook"]);
+    assert_eq!(bench.last_job().reason, Reason::Resolved);
+    assert_eq!(bench.last_job().resolved_at, Some(at(60)));
+}
+
+#[test]
+fn an_end_that_is_sent_again_comes_after_what_is_sent_again_with_it() {
+    let mut bench = Bench::new(settings(vec![channel("hook"), channel("pager")], &[(30, "hook")]));
+    bench.submit(0, 1, Severity::High);
+    bench.end(1, "hook", delivered());
+    assert_eq!(bench.tick(30), ["plan escalated: hook", "try hook"]);
+    assert_eq!(bench.change(31, 1, State::Resolved), ["plan resolved: hook"]);
+    assert_eq!(bench.end(32, "hook", rejected(Cause::Schema)), ["try hook"], "the opening has arrived");
+    assert!(bench.end(33, "hook", rejected(Cause::Schema)).is_empty());
+    let filter = DeadLetterFilter::default();
+    let again = Input::DeadLetters(DeadLetterOrder { filter, by: "anna".to_owned(), purge: None });
+    assert_eq!(bench.step(600, again), ["again hook", "again hook", "try hook"]);
+    assert_eq!(bench.last_job().reason, Reason::Escalated);
+    assert_eq!(bench.end(601, "hook", rejected(Cause::Schema)), ["try hook"], "the end goes out all the same");
+    assert_eq!(bench.last_job().reason, Reason::Resolved);
 }
 
 #[test]
