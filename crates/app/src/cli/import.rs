@@ -6,7 +6,7 @@ use super::{Exit, Failure, Place};
 use crate::config::{FILE_BYTES_MAX, Problems};
 use crate::environment;
 use crate::import::Verdict;
-use crate::import::cloudmarker::{self, File, Imported, SEARCH_PATH, Target};
+use crate::import::cloudmarker::{self, BASE, File, Imported, SEARCH_PATH, Start, Target};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   balefire import cloudmarker                          what Cloudmarker itself would read
   balefire import cloudmarker base.yaml site.yaml -o balefire.yaml
+  balefire import cloudmarker --cloudmarker /opt/cm/bin/cloudmarker --python /opt/balefire/python
   balefire import cloudmarker --json | jq '.lines[] | select(.verdict == \"no_counterpart\")'
 
 Beside the file it writes cloudmarker-balefire.yaml, by which Cloudmarker sends its records here, and the directory secrets
@@ -53,6 +54,21 @@ pub(crate) struct Cloudmarker {
     /// The configuration's data directory
     #[arg(long, value_name = "DIR", default_value = "./balefire-data")]
     data_dir: String,
+    /// Cloudmarker's command, for the schedule; the Python beside it runs classes of your own
+    #[arg(long, value_name = "PROGRAM", default_value = "cloudmarker")]
+    cloudmarker: String,
+    /// Balefire's directory `python`, where that is not installed for Cloudmarker's Python
+    #[arg(long, value_name = "DIR")]
+    python: Option<PathBuf>,
+    /// Leave it to Cloudmarker, or to your crontab, when the audits run
+    #[arg(long)]
+    no_schedule: bool,
+    /// Import Cloudmarker's own configuration alone, as its `-c` without a file
+    #[arg(long, conflicts_with = "files")]
+    base_only: bool,
+    /// Print Cloudmarker's own configuration, as far as it counts here, and do nothing else
+    #[arg(short, long)]
+    print_base_config: bool,
     /// Overwrite what is there
     #[arg(long)]
     force: bool,
@@ -63,15 +79,12 @@ pub(crate) struct Cloudmarker {
 
 impl Cloudmarker {
     fn run(&self, output: &mut Output) -> Result<Exit, Failure> {
+        if self.print_base_config {
+            output.text(BASE)?;
+            return Ok(Exit::Done);
+        }
         let files = self.read()?;
-        let directory = std::path::absolute(&self.output).context("the output has no path")?;
-        let directory = directory.parent().map(Path::to_path_buf).unwrap_or_default();
-        let inside = |name: &str| directory.join(name).display().to_string();
-        let target = Target {
-            secrets: inside("secrets"),
-            overlay: inside("cloudmarker-balefire.yaml"),
-            data: self.data_dir.clone(),
-        };
+        let target = self.target(&files)?;
         let imported = cloudmarker::import(&files, &target).map_err(Problems)?;
         self.write(&imported, &target)?;
         let written = Place { config: Some(self.output.clone()), data: None }.load();
@@ -88,8 +101,34 @@ impl Cloudmarker {
         Ok(Exit::Refused)
     }
 
+    /// Where everything will be.
+    fn target(&self, files: &[File]) -> Result<Target, Failure> {
+        let absolute =
+            |path: &Path| std::path::absolute(path).with_context(|| format!("{} is no path", path.display()));
+        let directory = absolute(&self.output)?.parent().map(Path::to_path_buf).unwrap_or_default();
+        let inside = |name: &str| directory.join(name).display().to_string();
+        let shown = |path: PathBuf| path.display().to_string();
+        let start = Start {
+            program: self.cloudmarker.clone(),
+            python: python_beside(Path::new(&self.cloudmarker)),
+            python_path: self.python.as_deref().map(absolute).transpose()?.map(shown),
+            files: files.iter().map(|file| absolute(Path::new(&file.name)).map(shown)).collect::<Result<_, _>>()?,
+            keeps_time: !self.no_schedule,
+        };
+        Ok(Target {
+            secrets: inside("secrets"),
+            overlay: inside("cloudmarker-balefire.yaml"),
+            data: self.data_dir.clone(),
+            home: environment::variable("HOME"),
+            start,
+        })
+    }
+
     /// The files' texts. One that was named must be there: Cloudmarker would go on without it, and nobody would know.
     fn read(&self) -> Result<Vec<File>, Failure> {
+        if self.base_only {
+            return Ok(Vec::new());
+        }
         let searched = self.files.is_empty();
         let paths: Vec<PathBuf> = if searched {
             SEARCH_PATH.iter().filter_map(|path| expanded(Path::new(path))).filter(|path| path.exists()).collect()
@@ -154,6 +193,13 @@ impl Cloudmarker {
         }
         Ok(())
     }
+}
+
+/// The Python in the directory of a command that was named with one; else the one on the path.
+fn python_beside(command: &Path) -> String {
+    let beside = command.parent().map(|directory| directory.join("python3"));
+    let python = beside.filter(|python| python.is_absolute() && python.exists());
+    python.map_or_else(|| "python3".to_owned(), |python| python.display().to_string())
 }
 
 fn read(path: &Path) -> Result<File, Failure> {

@@ -11,7 +11,7 @@ use balefire_model::settings::{Node, Place, Value, suggest};
 const KEYS: [&str; 4] = ["clouds", "stores", "events", "alerts"];
 
 /// The plugin that sends to us, in Cloudmarker's configuration.
-const SENDER: &str = "balefire";
+pub(super) const SENDER: &str = "balefire";
 
 /// One audit.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ pub(super) fn of_target(target: &str) -> String {
 }
 
 /// A value of a condition, in quotes where it needs them.
-fn value(text: &str) -> String {
+pub(super) fn value(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
         return text.to_owned();
     }
@@ -133,8 +133,9 @@ pub(super) fn route(name: &str, conditions: &[String], to: &[&str], goes_on: boo
     Out::Map(route)
 }
 
-/// The file that is laid over Cloudmarker's own: lists replace each other there.
-pub(super) fn overlay(audits: &[Audit]) -> String {
+/// The file that is laid over Cloudmarker's own: lists replace each other there. Where Balefire tells of begins and ends,
+/// Cloudmarker does not do it beside it.
+pub(super) fn overlay(audits: &[Audit], is_told: bool) -> String {
     let sender = Out::map([
         ("plugin", Out::text("balefire.store.BalefireStore")),
         ("params", Out::map([("url", Out::text("http://127.0.0.1:9480"))])),
@@ -153,6 +154,8 @@ pub(super) fn overlay(audits: &[Audit]) -> String {
     }
     let head = "# The last file of Cloudmarker's: `cloudmarker -c YOUR-FILES THIS-FILE`. Its records go to Balefire then;\n\
                 # `python` of Balefire must be on its PYTHONPATH.\n";
-    let overlay = Out::map([("plugins", Out::map([(SENDER, sender)])), ("audits", Out::Map(changed))]);
-    format!("{head}{}", yaml(&overlay))
+    let mut overlay =
+        vec![("plugins".to_owned(), Out::map([(SENDER, sender)])), ("audits".to_owned(), Out::Map(changed))];
+    overlay.extend(is_told.then(|| ("email".to_owned(), Out::Plain("null".to_owned()))));
+    format!("{head}{}", yaml(&Out::Map(overlay)))
 }

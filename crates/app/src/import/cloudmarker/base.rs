@@ -9,7 +9,7 @@ pub(super) const NAME: &str = "Cloudmarker's own configuration";
 
 /// What the files are laid over: the plugins that can be named without being defined, and the audit that runs where no
 /// file says otherwise. The events that came after release 0.1.0 are in it, too.
-pub(super) const TEXT: &str = "\
+pub(crate) const TEXT: &str = "\
 plugins:
   mockcloud: {plugin: cloudmarker.clouds.mockcloud.MockCloud}
   filestore: {plugin: cloudmarker.stores.filestore.FileStore}
@@ -21,6 +21,9 @@ audits:
 run: [mockaudit]
 schedule: \"00:00\"
 ";
+
+/// When the audits run where no file says otherwise.
+pub(super) const DEFAULT_TIME: &str = "00:00";
 
 /// Whether a plugin that no file defines comes with Cloudmarker: a cloud or an event, which stays there.
 pub(super) fn is_own_event_or_cloud(key: &str) -> bool {

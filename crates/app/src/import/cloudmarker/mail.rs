@@ -121,6 +121,6 @@ fn port_of(port: &str) -> String {
 }
 
 /// Text that means itself in a template.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     text.replace('{', "{{ '{' }}")
 }

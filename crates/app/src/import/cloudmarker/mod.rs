@@ -3,15 +3,18 @@
 
 mod audits;
 mod base;
+mod files;
 mod mail;
 mod merge;
+mod notices;
 mod params;
 mod plugins;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
-pub(crate) use base::SEARCH_PATH;
+pub(crate) use base::{SEARCH_PATH, TEXT as BASE};
 pub(crate) use secrets::SecretFile;
 
 use super::{At, Out, Report, Verdict, yaml};
@@ -20,16 +23,13 @@ use audits::Audit;
 use balefire_model::settings::{Key, Node, Place, Problem, Value, suggest};
 use params::Params;
 use secrets::Secrets;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known at the top of a configuration.
 const TOP_LEVEL: [&str; 6] = ["plugins", "audits", "run", "schedule", "email", "logger"];
 
 /// The sections that held plugins before April 2019.
 const OLD_SECTIONS: [&str; 4] = ["clouds", "stores", "events", "alerts"];
-
-/// The channel that hears of begins and ends.
-const NOTICES: &str = "run-notices";
 
 /// One file that was read.
 #[derive(Clone, Debug)]
@@ -48,6 +48,24 @@ pub(crate) struct Target {
     pub overlay: String,
     /// The data directory.
     pub data: String,
+    /// The user's home, for `~` in paths.
+    pub home: Option<String>,
+    pub start: Start,
+}
+
+/// How Cloudmarker is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    /// Its command.
+    pub program: String,
+    /// The Python that has its classes.
+    pub python: String,
+    /// The directory of our Python package, where it is not installed for that Python.
+    pub python_path: Option<String>,
+    /// Its files as absolute paths, the later over the earlier.
+    pub files: Vec<String>,
+    /// Whether Balefire starts it from now on.
+    pub keeps_time: bool,
 }
 
 /// What a configuration came to.
@@ -66,44 +84,55 @@ pub(crate) struct Imported {
 /// # Errors
 /// What in them is no YAML.
 pub(crate) fn import(files: &[File], target: &Target) -> Result<Imported, Vec<Problem>> {
-    let mut importer =
-        Importer { report: Report::default(), secrets: Secrets::new(&target.secrets), channels: BTreeMap::new() };
+    let mut importer = Importer::new(target);
     let tree = importer.tree(files)?;
     importer.top_level(&tree);
     let audits = audits::read(&tree, &mut importer.report);
+    importer.stores = audits.iter().flat_map(|audit| &audit.stores).map(|(key, _)| key.clone()).collect();
+    let runs = timetable::runs(&tree, target, &mut importer.report);
     let mut routes = Vec::new();
-    importer.notices(&tree, &audits, &mut routes);
+    let is_told = importer.notices(&tree, &audits, &mut routes);
+    let own = routes.len();
     for audit in &audits {
         importer.audit(audit, &tree, &mut routes);
     }
+    if let Some(route) = runs.as_ref().and_then(|_| importer.failures()) {
+        routes.insert(own, route);
+    }
     importer.rest(&tree, &audits);
-    let settings = [
-        ("data", Out::text(&*target.data)),
-        ("channels", Out::Map(importer.channels.into_values().collect())),
-        ("routing", Out::text("custom")),
-        ("routes", Out::List(routes)),
-    ];
-    let settings = settings.into_iter().filter(|(_, value)| *value != Out::Map(Vec::new()));
-    let settings = Out::Map(settings.map(|(key, value)| (key.to_owned(), value)).collect());
+    let mut settings = vec![("data", Out::text(&*target.data))];
+    let channels = Out::Map(importer.channels.into_values().collect());
+    settings.extend((channels != Out::Map(Vec::new())).then_some(("channels", channels)));
+    settings.extend(runs.map(|runs| ("runs", runs)));
+    settings.extend([("routing", Out::text("custom")), ("routes", Out::List(routes))]);
+    let settings = Out::Map(settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let names = if names.is_empty() { base::NAME.to_owned() } else { names.join(", ") };
     let names = balefire_model::text::one_line(&names).into_owned();
     Ok(Imported {
         balefire: format!("# Made by `balefire import cloudmarker` of {names}.\n{}", yaml(&settings)),
-        overlay: audits::overlay(&audits),
+        overlay: audits::overlay(&audits, is_told),
         secrets: importer.secrets.files,
         report: importer.report,
     })
 }
 
-struct Importer {
+struct Importer<'t> {
+    target: &'t Target,
     report: Report,
     secrets: Secrets,
+    /// The keys of plugins that are stores of an audit that runs.
+    stores: BTreeSet<String>,
     /// By the plugin's key: the name and the settings.
     channels: BTreeMap<String, (String, Out)>,
 }
 
-impl Importer {
+impl<'t> Importer<'t> {
+    fn new(target: &'t Target) -> Importer<'t> {
+        let secrets = Secrets::new(&target.secrets);
+        Importer { target, report: Report::default(), secrets, stores: BTreeSet::new(), channels: BTreeMap::new() }
+    }
+
     /// Cloudmarker's own configuration with the files laid over it.
     fn tree(&mut self, files: &[File]) -> Result<Node, Vec<Problem>> {
         let parsed = parse_yaml(base::TEXT, base::NAME);
@@ -151,9 +180,8 @@ impl Importer {
 
     /// What stands at the top, beside plugins, audits and `email`.
     fn top_level(&mut self, tree: &Node) {
-        for (key, node) in entries(tree) {
+        for (key, _) in entries(tree) {
             match key.name.as_str() {
-                "schedule" if key.place.line > 0 => self.schedule(key, node),
                 "logger" if key.place.line > 0 => {
                     let text = "it stays Cloudmarker's; Balefire logs to standard error, which systemd keeps";
                     self.report.note(Verdict::Stays, At("logger", Some(&key.place)), "", text);
@@ -166,49 +194,6 @@ impl Importer {
                     self.report.note(Verdict::NoCounterpart, At(name, Some(&key.place)), "", &text);
                 }
             }
-        }
-    }
-
-    fn schedule(&mut self, key: &Key, node: &Node) {
-        match &node.value {
-            Value::Scalar { text, quoted: false } if text.contains(':') => {
-                let text = format!(
-                    "{text} without quotes is a number in YAML 1.1: Cloudmarker does not start with it; \
-                                    put it in quotes there"
-                );
-                self.report.note(Verdict::Changed, At("schedule", Some(&key.place)), "", &text);
-            }
-            _ => {
-                let text = "Cloudmarker goes on keeping it; `runs.schedules` takes its place where Balefire shall start \
-                            the audits: with catch-up, and an alert where one fails";
-                self.report.note(Verdict::Stays, At("schedule", Some(&key.place)), "", text);
-            }
-        }
-    }
-
-    /// The mails at the begin and at the end.
-    fn notices(&mut self, tree: &Node, audits: &[Audit], routes: &mut Vec<Out>) {
-        let Some(node) = tree.get("email").filter(|node| node.value != Value::Null) else { return };
-        let to = format!("channels.{NOTICES}.email");
-        let mut params = Params::new(Some(node), &node.place, "email", &to, &mut self.report);
-        let settings = mail::email(&mut params, NOTICES, &mut self.secrets);
-        params.finish("send_email");
-        let text = "a mail at the begin and at the end of each audit; \"all audits\" has no mails of its own, and no mail \
-                    server can hold an audit up any more";
-        self.report.note(Verdict::Changed, At("email", Some(&node.place)), &to, text);
-        if audits.is_empty() {
-            return;
-        }
-        self.channels.insert(NOTICES.to_owned(), (NOTICES.to_owned(), Out::map([("email", settings)])));
-        for audit in audits {
-            // Stores and alerts have marks each; one of the two is told of.
-            let target = if audit.alerts.is_empty() { "store" } else { "alert" };
-            let conditions = [
-                audits::of_audit(audit),
-                audits::of_target(target),
-                "record_type in (begin_audit, end_audit)".to_owned(),
-            ];
-            routes.push(audits::route(&format!("{} begins and ends", audit.key), &conditions, &[NOTICES], true));
         }
     }
 
@@ -263,9 +248,16 @@ impl Importer {
         self.tell_class(&path, class, plugin, &to);
         let path = format!("{path}.params");
         let mut params = Params::new(plugin.get("params"), &plugin.place, &path, &to, &mut self.report);
-        let (kind, settings) = plugins::channel(class, &mut params, &name, &mut self.secrets);
+        let mut making = plugins::Making { name: &name, target: self.target, secrets: &mut self.secrets };
+        let mut settings = plugins::channel(class, &mut params, &mut making);
         params.finish(class);
-        self.channels.insert(key.to_owned(), (name.clone(), Out::map([(kind, settings)])));
+        if let ("email", Out::Map(entries), true) = (kind, &mut settings, self.stores.contains(key)) {
+            // Of what goes to stores nothing is a finding.
+            entries.push(("send_empty".to_owned(), Out::Plain("true".to_owned())));
+        }
+        let mut channel = vec![(kind.to_owned(), settings)];
+        channel.extend(plugins::collects(kind).then(|| ("collect".to_owned(), Out::text("run"))));
+        self.channels.insert(key.to_owned(), (name.clone(), Out::Map(channel)));
         Some(name)
     }
 
@@ -278,25 +270,28 @@ impl Importer {
                 self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("EmailAlert") => {
-                let text = "the mail of a run is one for people, with severities and links; marks alone make no mail";
+                let text = "one mail for each run that has findings, for people, with severities; `body: cloudmarker` has the \
+                            text as before, and `send_empty` a mail for each run";
                 self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("SlackAlert") => {
-                let text =
-                    "one recipient that cannot be reached keeps the others from nothing; marks alone make no message";
+                let text = "one message for each run, with the records as a file; one recipient that cannot be reached keeps \
+                            it from nobody else";
                 self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("EsStore" | "MongoDBStore" | "SplunkHECStore") => {
-                self.report.note(
-                    Verdict::Mapped,
-                    At(&setting, Some(place)),
-                    to,
-                    "under ids of ours: a repeat is no copy",
-                );
+                let text = "under ids of ours: a repeat is no copy; the marks `begin_audit` and `end_audit` are not stored, \
+                            incidents `balefire.run_started` and `balefire.run_ended` tell of them";
+                self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
+            }
+            Some("FileStore") => {
+                let text =
+                    "the same files, put into their places when a run is over, readable for owner and group alone";
+                self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             _ => {
-                let text = "runs unchanged under `python3 -m balefire.host`: put Balefire's `python` directory and the class \
-                            on that Python's path";
+                let text = "runs unchanged under `python3 -m balefire.host`, one instance for each run: the class, and \
+                            Balefire's directory `python`, must be on that Python's path";
                 self.report.note(Verdict::Mapped, At(&setting, Some(place)), to, text);
             }
         }

@@ -1,21 +1,32 @@
 //! A plugin that is used as a store or as an alert becomes a channel: those that come with Cloudmarker one of our kinds, all
 //! others a program under the Python host.
 
-use super::mail::email;
+use super::Target;
+use super::files::file;
+use super::mail::{email, literal};
 use super::params::{Params, text_of};
 use super::secrets::{Secrets, says_secret};
 use crate::import::Out;
 use balefire_model::settings::{Node, Value};
 
-/// The channel's kind and settings.
-pub(super) fn channel(class: &str, params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> (&'static str, Out) {
-    match short(class) {
-        Some("EmailAlert") => ("email", email(params, name, secrets)),
-        Some("SlackAlert") => ("slack", slack(params, name, secrets)),
-        Some("EsStore") => ("elasticsearch", elasticsearch(params)),
-        Some("MongoDBStore") => ("mongodb", mongodb(params, name, secrets)),
-        Some("SplunkHECStore") => ("splunk_hec", splunk_hec(params, name, secrets)),
-        _ => ("exec", exec(class, params, name, secrets)),
+/// What a channel is made with, beside its arguments.
+pub(super) struct Making<'a> {
+    /// The channel's name.
+    pub(super) name: &'a str,
+    pub(super) target: &'a Target,
+    pub(super) secrets: &'a mut Secrets,
+}
+
+/// The channel's settings.
+pub(super) fn channel(class: &str, params: &mut Params<'_>, making: &mut Making<'_>) -> Out {
+    match kind_of(class) {
+        "email" => email(params, making.name, making.secrets),
+        "slack" => slack(params, making.name, making.secrets),
+        "elasticsearch" => elasticsearch(params),
+        "mongodb" => mongodb(params, making.name, making.secrets),
+        "splunk_hec" => splunk_hec(params, making.name, making.secrets),
+        "file" => file(params, making.target.home.as_deref()),
+        _ => exec(class, params, making),
     }
 }
 
@@ -27,8 +38,14 @@ pub(super) fn kind_of(class: &str) -> &'static str {
         Some("EsStore") => "elasticsearch",
         Some("MongoDBStore") => "mongodb",
         Some("SplunkHECStore") => "splunk_hec",
+        Some("FileStore") => "file",
         _ => "exec",
     }
+}
+
+/// Whether a kind has to be told to take a run as a whole, as everything in Cloudmarker does with its `done`.
+pub(super) fn collects(kind: &str) -> bool {
+    ["email", "slack", "exec"].contains(&kind)
 }
 
 /// The class's own name, where it is one of Cloudmarker's.
@@ -50,7 +67,15 @@ fn slack(params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out {
     settings.push(("to".to_owned(), Out::texts(params.texts("to"))));
     params.mapped("to", "to");
     settings.push(("attach_report".to_owned(), Out::text("summaries")));
-    params.dropped("text", "the message says what was found; `template` makes one of your own");
+    if let Some(text) = params.text("text").filter(|text| !text.trim().is_empty()) {
+        let template = format!("{}\n*{{{{ incident.title }}}}*\n{{{{ incident.description }}}}", literal(text));
+        settings.push(("template".to_owned(), Out::text(template)));
+        params.changed(
+            "text",
+            "template",
+            "what has happened follows the fixed text; without it the message has more to see",
+        );
+    }
     params.dropped("temp_file", "the report is made in memory; no file is left behind");
     Out::Map(settings)
 }
@@ -155,12 +180,13 @@ fn splunk_hec(params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out
 }
 
 /// Any class, unchanged, under the Python host.
-fn exec(class: &str, params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out {
+fn exec(class: &str, params: &mut Params<'_>, making: &mut Making<'_>) -> Out {
+    let (start, name) = (&making.target.start, making.name);
     let (mut open, mut hidden) = (Vec::new(), Vec::new());
     for (argument, node) in params.all() {
         match text_of(node) {
             Some(text) if says_secret(argument) && !text.is_empty() => {
-                hidden.push((argument.to_owned(), secrets.keep(&format!("{name}-{argument}"), text)));
+                hidden.push((argument.to_owned(), making.secrets.keep(&format!("{name}-{argument}"), text)));
                 params.changed(argument, &format!("secrets.{argument}"), "kept in a file of its own");
             }
             _ => {
@@ -170,9 +196,12 @@ fn exec(class: &str, params: &mut Params<'_>, name: &str, secrets: &mut Secrets)
         }
     }
     let mut settings = vec![
-        ("command".to_owned(), Out::texts(["python3", "-m", "balefire.host", class])),
+        ("command".to_owned(), Out::texts([&*start.python, "-m", "balefire.host", class])),
         ("body".to_owned(), Out::text("record")),
     ];
+    if let Some(path) = &start.python_path {
+        settings.push(("env".to_owned(), Out::map([("PYTHONPATH", Out::text(&**path))])));
+    }
     for (key, values) in [("settings", open), ("secrets", hidden)] {
         if !values.is_empty() {
             settings.push((key.to_owned(), Out::Map(values)));

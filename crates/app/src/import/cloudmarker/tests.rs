@@ -7,6 +7,14 @@ use balefire_channels::Host;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+fn target() -> Target {
+    let files = vec!["/etc/a.yaml".to_owned()];
+    let (program, python) = ("cloudmarker".to_owned(), "python3".to_owned());
+    let start = Start { program, python, python_path: None, files, keeps_time: true };
+    let text = str::to_owned;
+    Target { secrets: text("s"), overlay: text("o"), data: text("./data"), home: Some(text("/home/cm")), start }
+}
+
 struct Case {
     directory: tempfile::TempDir,
     imported: Imported,
@@ -14,9 +22,13 @@ struct Case {
 
 impl Case {
     fn new(texts: &[&str]) -> Case {
+        Case::started(texts, target().start)
+    }
+
+    fn started(texts: &[&str], start: Start) -> Case {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let target = Target { secrets: path("secrets"), overlay: path("overlay.yaml"), data: "./data".to_owned() };
+        let target = Target { secrets: path("secrets"), overlay: path("overlay.yaml"), start, ..target() };
         let name = |nth| format!("{}.yaml", char::from(b'a' + nth));
         let files: Vec<File> =
             (0..).zip(texts).map(|(nth, text)| File { name: name(nth), text: (*text).to_owned() }).collect();
@@ -107,12 +119,12 @@ fn a_usual_configuration_comes_to_channels_and_routes() {
     let config = case.is_good();
     let kinds: Vec<_> = config.channels.iter().map(|channel| (channel.name.as_str(), channel.kind.key)).collect();
     let expected = [
+        ("run-notices", "email"),
         ("chat", "slack"),
         ("es", "elasticsearch"),
         ("mail", "email"),
         ("mongo", "mongodb"),
         ("own", "exec"),
-        ("run-notices", "email"),
         ("splunk", "splunk_hec"),
     ];
     assert_eq!(kinds, expected);
@@ -183,7 +195,8 @@ fn cloudmarkers_own_configuration_is_known() {
     let case = Case::new(&["schedule: '03:00'\n"]);
     let config = case.is_good();
     assert_eq!(config.channels.len(), 1, "{}", case.imported.balefire);
-    assert_eq!(config.channels[0].name, "filestore");
+    assert_eq!((config.channels[0].name.as_str(), config.channels[0].kind.key), ("filestore", "file"));
+    assert!(case.text().contains("layout: cloudmarker\n      path: /tmp/cloudmarker\n"), "{}", case.text());
     assert!(case.imported.overlay.contains("audits:\n  mockaudit:\n    stores: [balefire]\n    alerts: [balefire]\n"));
 }
 
@@ -261,7 +274,105 @@ fn an_unquoted_time_and_an_empty_file_are_told() {
     let case = Case::new(&["schedule: 23:30\n", ""]);
     case.is_good();
     assert!(case.said("schedule")[0].contains("a number in YAML 1.1"), "{}", case.report());
+    let zero = Case::new(&["schedule: 02:30\n"]);
+    assert!(!zero.report().contains("YAML 1.1"), "a 0 in front keeps it a text: {}", zero.report());
     assert!(case.said("b.yaml")[0].contains("does not start"), "{}", case.report());
+}
+
+/// The channels that hear of an incident with these labels, by the configuration that was written.
+fn heard(config: &Config, detected_by: &str, labels: &[(&str, &str)]) -> Vec<String> {
+    let draft = balefire_intake::Draft {
+        title: "t".to_owned(),
+        detected_by: Some(detected_by.to_owned()),
+        labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..balefire_intake::Draft::default()
+    };
+    let (received_at, severity_default) = (jiff::Timestamp::UNIX_EPOCH, balefire_model::Severity::Low);
+    let id = balefire_model::IncidentId::derive(jiff::Timestamp::UNIX_EPOCH, "t");
+    let context = balefire_intake::normalise::Context { id, source: "http", received_at, severity_default };
+    let incident = balefire_intake::normalise::normalise(draft, &context);
+    config.routing.decide(&incident, received_at).channels.into_iter().collect()
+}
+
+#[test]
+fn each_audit_reaches_its_own_stores_and_alerts_and_no_others() {
+    let shared = "plugins:
+  es: {plugin: cloudmarker.stores.esstore.EsStore}
+  files: {plugin: cloudmarker.stores.filestore.FileStore, params: {path: ~/audit}}
+  mail: {plugin: cloudmarker.alerts.emailalert.EmailAlert, params: {from_addr: a@b.example, to_addrs: [c@d.example], subject: s}}
+  both: {plugin: acme.plugins.Both, params: {n: 1}}
+audits:
+  one: {clouds: [mockcloud], stores: [es, both], events: [mockevent], alerts: [mail, both]}
+  two: {clouds: [mockcloud], stores: [es, files], events: [mockevent], alerts: [mail]}
+  three: {stores: [files], alerts: [es]}
+run: [one, two]
+";
+    // The second file replaces the lists that it names, and what it does not name stays.
+    let more = "audits: {two: {alerts: [both]}}\nplugins: {es: {params: {host: es2}}}\nrun: [one, two, three]\n";
+    let case = Case::new(&[shared, more]);
+    let config = case.is_good();
+    let to = |audit: &str, target: &str| {
+        let worker = format!("{audit}_balefire");
+        let labels = [("audit_key", audit), ("target_type", target), ("target_worker", &*worker)];
+        heard(&config, "mock_event", &labels).join(" ")
+    };
+    assert_eq!((to("one", "store"), to("one", "alert")), ("es both".to_owned(), "mail both".to_owned()));
+    assert_eq!((to("two", "store"), to("two", "alert")), ("es files".to_owned(), "both".to_owned()));
+    assert_eq!((to("three", "store"), to("three", "alert")), ("files".to_owned(), "es".to_owned()));
+    assert_eq!(to("four", "store"), "");
+    assert!(case.text().contains("http://es2:9200") && case.text().contains("path: /home/cm/audit"), "{}", case.text());
+    assert_eq!(heard(&config, "balefire.run_failed", &[("schedule", "all-audits")]), ["mail"]);
+    let collects: Vec<bool> = config.channels.iter().map(|channel| channel.collecting.collects).collect();
+    assert_eq!(collects, [true, false, true, true], "both, es, files, mail");
+}
+
+#[test]
+fn notices_of_all_audits_and_of_each_come_once_and_from_balefire_alone() {
+    let case = Case::new(&[USUAL]);
+    let config = case.is_good();
+    for found in ["balefire.schedule_started", "balefire.schedule_ended"] {
+        assert_eq!(heard(&config, found, &[("schedule", "all-audits")]), ["run-notices"]);
+        assert!(heard(&config, found, &[("schedule", "another")]).is_empty());
+    }
+    for found in ["balefire.run_started", "balefire.run_ended"] {
+        let of = |worker| heard(&config, found, &[("audit_key", "nightly"), ("target_worker", worker)]);
+        assert_eq!(of("nightly_balefire/alert"), ["run-notices"]);
+        assert!(of("nightly_balefire/store").is_empty(), "the other half of the audit");
+    }
+    assert!(case.imported.overlay.contains("\nemail: null\n"), "{}", case.imported.overlay);
+    let quiet = Case::new(&["run: [mockaudit]\n"]);
+    assert!(!quiet.imported.overlay.contains("email"), "{}", quiet.imported.overlay);
+}
+
+#[test]
+fn the_schedule_starts_cloudmarker_with_its_files_and_the_one_that_was_written() {
+    let case = Case::new(&["schedule: '7:05'\n"]);
+    let config = case.is_good();
+    let schedule = &config.schedules[0];
+    let overlay = case.directory.path().join("overlay.yaml").display().to_string();
+    assert_eq!(schedule.command, ["cloudmarker", "-n", "-c", "/etc/a.yaml", &overlay]);
+    assert!(schedule.rules.timetable.text().starts_with("daily at 07:05"), "{}", schedule.rules.timetable.text());
+    assert!(case.said("schedule").iter().any(|line| line.contains("or it runs twice")), "{}", case.report());
+    let start = Start { python_path: Some("/opt/py".to_owned()), keeps_time: false, ..target().start };
+    let left = Case::started(&[USUAL], start);
+    assert!(left.is_good().schedules.is_empty() && left.text().contains("PYTHONPATH: /opt/py"), "{}", left.text());
+    assert!(left.said("schedule")[0].starts_with("Stays"), "{}", left.report());
+    for odd in ["'24:00'", "often", "[1]", "12"] {
+        let case = Case::new(&[&format!("schedule: {odd}\n")]);
+        assert!(case.is_good().schedules.is_empty() && case.said("schedule")[0].starts_with("NoCounterpart"), "{odd}");
+    }
+}
+
+#[test]
+fn an_alert_mail_as_a_store_goes_out_though_it_has_no_findings() {
+    let mail = "plugins: {m: {plugin: cloudmarker.alerts.emailalert.EmailAlert, params: {from_addr: a@b.example, \
+                to_addrs: [c@d.example], subject: s}}}\nrun: [a]\n";
+    let store = Case::new(&[mail, "audits: {a: {stores: [m]}}"]);
+    store.is_good();
+    assert!(store.text().contains("send_empty: true"), "{}", store.text());
+    let alert = Case::new(&[mail, "audits: {a: {alerts: [m]}}"]);
+    alert.is_good();
+    assert!(!alert.text().contains("send_empty"), "{}", alert.text());
 }
 
 #[test]
@@ -287,7 +398,7 @@ fn hostile_names_stay_names() {
 
 #[test]
 fn what_is_no_yaml_is_refused_with_its_place() {
-    let target = Target { secrets: "s".to_owned(), overlay: "o".to_owned(), data: "d".to_owned() };
+    let target = target();
     let file = |text: &str| File { name: "a.yaml".to_owned(), text: text.to_owned() };
     let problems = import(&[file("plugins: [\n")], &target).unwrap_err();
     assert_eq!(&*problems[0].place.file, "a.yaml");
