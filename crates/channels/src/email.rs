@@ -201,7 +201,10 @@ impl Email {
             to,
             message: message.write(
                 delivery,
-                delivery.run.map_or_else(|| self.texts.content(delivery), |page| self.digest.content(delivery, page)),
+                match delivery.run {
+                    Some(page) => self.texts.with_subject(self.digest.content(delivery, page), delivery),
+                    None => self.texts.content(delivery),
+                },
             ),
             // Greylisting lets the second attempt pass; one full mailbox must not keep the mail from the others for long.
             is_patient: delivery.attempt <= PATIENT_ATTEMPTS,

@@ -60,6 +60,15 @@ impl Texts {
         made(delivery, || self.templated(delivery)).unwrap_or_else(|note| self.built_in(delivery, Some(&note)))
     }
 
+    /// What a mail about a run says, under the subject of the user's. The other templates are for one incident.
+    pub(super) fn with_subject(&self, content: Content, delivery: &Delivery<'_>) -> Content {
+        let Some(template) = &self.subject else { return content };
+        match made(delivery, || template.render_marked(delivery, SUBJECT_BYTES_MAX)) {
+            Ok(subject) => Content { subject: line(&subject, dialect::TITLE_BYTES_MAX).into_owned(), ..content },
+            Err(note) => Content { text: format!("{note}\n\n{}", content.text), ..content },
+        }
+    }
+
     fn built_in(&self, delivery: &Delivery<'_>, note: Option<&str>) -> Content {
         let sentences = mark::sentences(delivery, note);
         let is_native = self.dialect == Dialect::Native;
