@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod dead_letters;
 mod describe;
+mod ends;
 mod generate;
 mod history;
 mod import;

@@ -2,6 +2,7 @@
 
 use super::client::{Client, Question, Reach, Reply, encoded};
 use super::describe::Described;
+use super::ends::Ends;
 use super::output::{self, Output};
 use super::parts::{self, Ended, Item, Part};
 use super::why;
@@ -14,10 +15,13 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// In a directory of Cloudmarker's `FileStore`: the marks of begin and end, which are sent after the records.
+const MARKS: &str = "no_worker.json";
 
 /// How often `--wait` looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -29,6 +33,7 @@ Examples:
   some-scanner | balefire send                   the same from standard input
   balefire send --title Test --wait              and wait for its deliveries
   balefire send nightly_azcloud.json             the records of a cloud audit, as they are
+  balefire send /tmp/cloudmarker                 all files of a directory, and then the ends of their runs
   balefire send --mock-audit                     such records without a cloud
 
 Every item is answered for itself: `accepted ID severity title` on standard output, what was refused with its reason on
@@ -41,12 +46,15 @@ everything was delivered.";
 pub(crate) struct Send {
     #[command(flatten)]
     described: Described,
-    /// Files with incidents; - is standard input, which is read without any, too
+    /// Files with incidents, or directories with .json files; - is standard input, which is read without any, too
     #[arg(value_name = "FILE", conflicts_with = "title")]
     files: Vec<PathBuf>,
     /// Send the mock audit of Cloudmarker: ten records for stores, four events for alerts, begin and end
     #[arg(long, conflicts_with_all = ["title", "files"])]
     mock_audit: bool,
+    /// When all is sent, end the runs of cloud audits whose end was not in it; goes without saying for a directory
+    #[arg(long, conflicts_with_all = ["title", "mock_audit"])]
+    end_runs: bool,
     /// What happens to the good items of a request (1,000 items or 8 MiB) that has bad ones
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     on_error: OnError,
@@ -89,7 +97,8 @@ impl Send {
     pub(crate) fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let client = place.client(&self.reach)?;
         let key = self.idempotency_key.clone().unwrap_or_else(ids::idempotency_key);
-        let mut sender = Sender { send: self, client, key, parts: 0, sent: Sent::default() };
+        let ends = self.ends_runs().then(Ends::default);
+        let mut sender = Sender { send: self, client, key, parts: 0, sent: Sent::default(), ends };
         let ran = self.send_all(&mut sender, output);
         output::progress_ends();
         ran?;
@@ -114,14 +123,7 @@ impl Send {
         }
         if self.mock_audit {
             let version = clock::now().strftime("%Y%m%d_%H%M%S").to_string();
-            let records = mock::audit(&version);
-            let items = records.iter().enumerate().map(|(index, record)| Item {
-                place: format!("item {}", index + 1),
-                title: record["com"]["record_type"].as_str().unwrap_or_default().to_owned(),
-            });
-            let items = items.collect();
-            let body = Bytes::from(serde_json::to_vec(&records).context("the records are no JSON")?);
-            return sender.send(Part { content_type: parts::JSON, body, items }, "the mock audit", output);
+            return sender.send(of_records(&mock::audit(&version))?, "the mock audit", output);
         }
         let stdin = PathBuf::from("-");
         if self.files.is_empty() && io::stdin().is_terminal() {
@@ -132,19 +134,64 @@ impl Send {
         }
         let files = if self.files.is_empty() { std::slice::from_ref(&stdin) } else { &self.files };
         for file in files {
-            let is_stdin = *file == stdin;
-            let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
-            let mut send = |part| sender.send(part, &name, output);
-            let ended = if is_stdin {
-                parts::each_part(io::stdin().lock(), &mut send)
-            } else {
-                parts::each_part(File::open(file).with_context(|| format!("{name} cannot be read"))?, &mut send)
-            };
-            match ended {
+            if file.is_dir() {
+                self.send_directory(file, sender, output)?;
+                continue;
+            }
+            match self.send_file(file, sender, output) {
                 Ok(()) => {}
                 Err(Ended::Sending(failure)) => return Err(failure),
                 Err(Ended::Input(error)) => {
+                    let name = if *file == stdin { "standard input".to_owned() } else { file.display().to_string() };
                     return Err(Failure { exit: Exit::Usage, error: anyhow::Error::from(error).context(name) });
+                }
+            }
+        }
+        let missing = sender.ends.take().map(|ends| ends.missing()).unwrap_or_default();
+        for marks in missing.chunks(1_000) {
+            sender.send(of_records(marks)?, "the ends of runs", output)?;
+        }
+        Ok(())
+    }
+
+    /// Whether runs end with what is sent: a directory holds all that there is of them.
+    fn ends_runs(&self) -> bool {
+        self.end_runs || self.files.iter().any(|file| file.is_dir())
+    }
+
+    fn send_file(&self, file: &Path, sender: &mut Sender<'_>, output: &mut Output) -> Result<(), Ended<Failure>> {
+        if file == Path::new("-") {
+            return parts::each_part(io::stdin().lock(), |part| sender.send(part, "standard input", output));
+        }
+        let name = file.display().to_string();
+        let open = File::open(file).with_context(|| format!("{name} cannot be read")).map_err(Failure::from);
+        parts::each_part(open.map_err(Ended::Sending)?, |part| sender.send(part, &name, output))
+    }
+
+    /// A directory's files by name, the marks last. One that is no JSON, such as the one of the marks that two of
+    /// Cloudmarker's processes wrote at once, counts as refused and keeps the others from nothing.
+    fn send_directory(&self, directory: &Path, sender: &mut Sender<'_>, output: &mut Output) -> Result<(), Failure> {
+        let mut files = Vec::new();
+        let entries = fs::read_dir(directory).with_context(|| format!("{} cannot be read", directory.display()))?;
+        for entry in entries {
+            let path = entry.with_context(|| format!("{} cannot be read", directory.display()))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+                files.push(path);
+            }
+        }
+        if files.is_empty() {
+            let text = format!("{} has no .json file; allowed: files, or directories with such", directory.display());
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        files.sort_by_key(|path| (path.file_name().is_some_and(|name| name == MARKS), path.clone()));
+        for file in files {
+            match self.send_file(&file, sender, output) {
+                Ok(()) => {}
+                Err(Ended::Sending(failure)) => return Err(failure),
+                Err(Ended::Input(error)) => {
+                    sender.sent.refused += 1;
+                    let error = anyhow::Error::from(error);
+                    output::tell(&one_line(&format!("refused: {}: {error:#}", file.display())));
                 }
             }
         }
@@ -198,10 +245,15 @@ struct Sender<'a> {
     key: String,
     parts: usize,
     sent: Sent,
+    /// Of the runs that are to end with what is sent.
+    ends: Option<Ends>,
 }
 
 impl Sender<'_> {
     fn send(&mut self, part: Part, file: &str, output: &mut Output) -> Result<(), Failure> {
+        if let Some(ends) = &mut self.ends {
+            ends.see(&part.body);
+        }
         // Each request needs a key of its own; the first one keeps the user's.
         let key = if self.parts == 0 { self.key.clone() } else { format!("{}-{}", self.key, self.parts) };
         self.parts += 1;
@@ -259,6 +311,17 @@ impl Sender<'_> {
         }
         Ok(())
     }
+}
+
+/// Records that are made here, as one request.
+fn of_records(records: &[Value]) -> Result<Part, Failure> {
+    let item = |(index, record): (usize, &Value)| Item {
+        place: format!("item {}", index + 1),
+        title: record["com"]["record_type"].as_str().unwrap_or_default().to_owned(),
+    };
+    let items = records.iter().enumerate().map(item).collect();
+    let body = Bytes::from(serde_json::to_vec(records).context("the records are no JSON")?);
+    Ok(Part { content_type: parts::JSON, body, items })
 }
 
 /// The receipt, also of a request of which something was refused.
