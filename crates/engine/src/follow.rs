@@ -40,11 +40,14 @@ impl Engine {
     /// Takes note of a change of state. The channels that were told of the incident hear of its end, each after what it
     /// was told.
     pub(crate) fn change(&mut self, now: Timestamp, change: StateChanged, effects: &mut Effects) {
-        let open = self.state.open.get(change.incident).cloned();
+        let (incident, open) = (change.incident, self.state.open.get(change.incident).cloned());
         let (state, by) = (change.state, balefire_model::text::one_line(&change.by).into_owned());
         self.record(now, Record::StateChanged(change), effects);
-        let Some(open) = open.filter(|_| state == State::Resolved) else { return };
-        self.call_off(now, &open, effects);
+        if state != State::Resolved {
+            return;
+        }
+        self.call_off(now, incident, open.as_ref(), effects);
+        let Some(open) = open else { return };
         let deliveries: Vec<Planned> = open.heard().filter_map(|channel| self.end_of(&open, channel)).collect();
         if !deliveries.is_empty() {
             let because = format!("resolved by {by}");
@@ -92,16 +95,19 @@ impl Engine {
 
     /// Nobody needs to be called any more for an incident that is over, and some channels want to hear only of what is
     /// still open.
-    fn call_off(&mut self, now: Timestamp, open: &Open, effects: &mut Effects) {
-        let told = open.told.iter().filter(|told| told.arrived.is_none()).map(|told| told.delivery);
+    fn call_off(&mut self, now: Timestamp, incident: IncidentId, open: Option<&Open>, effects: &mut Effects) {
+        let told = open.into_iter().flat_map(|open| &open.told);
+        let mut messages: Vec<(DeliveryId, &str)> = told.map(|told| (told.delivery, told.channel.as_ref())).collect();
         // A channel that wants to hear of no ends is not among those told.
-        let mut deliveries: Vec<DeliveryId> = told.collect();
-        for (step, escalation) in (0..).zip(&open.escalations) {
-            let called = escalation.to.iter().map(|channel| escalated(open.about.incident, step, channel));
-            let called: Vec<DeliveryId> = called.filter(|delivery| !deliveries.contains(delivery)).collect();
-            deliveries.extend(called);
+        let settings = self.settings.clone();
+        let forgetful = settings.channels.iter().filter(|(_, policy)| !policy.follows_up);
+        messages.extend(
+            forgetful.map(|(name, _)| (DeliveryId::derive(incident, Reason::Opened.as_str(), name), name.as_str())),
+        );
+        for (step, escalation) in (0..).zip(open.into_iter().flat_map(|open| &open.escalations)) {
+            messages.extend(escalation.to.iter().map(|channel| (escalated(incident, step, channel), channel.as_str())));
         }
-        for delivery in deliveries {
+        for delivery in self.with_stand_ins(incident, &messages) {
             let Some(pending) = self.state.pending.get(&delivery).filter(|pending| !pending.in_flight) else {
                 continue;
             };
@@ -114,10 +120,25 @@ impl Engine {
                 _ => continue,
             };
             let because = format!("the incident was resolved before this {what} went out");
-            let incident = open.about.incident;
             let suppressed = Suppressed { delivery, incident, channel, rule: rule.to_owned(), because };
             self.suppress(now, suppressed, effects);
         }
+    }
+
+    /// Messages, and those that may stand in for them, each once.
+    fn with_stand_ins(&self, incident: IncidentId, messages: &[(DeliveryId, &str)]) -> Vec<DeliveryId> {
+        let mut found: Vec<(DeliveryId, &str)> = Vec::new();
+        let mut left = messages.to_vec();
+        left.reverse();
+        while let Some((delivery, channel)) = left.pop() {
+            if found.iter().any(|(known, _)| *known == delivery) {
+                continue;
+            }
+            found.push((delivery, channel));
+            let targets = self.settings.channels.get(channel).into_iter().flat_map(|policy| &policy.fallback);
+            left.extend(targets.map(|step| (stand_in(incident, delivery, &step.channel), step.channel.as_str())));
+        }
+        found.into_iter().map(|(delivery, _)| delivery).collect()
     }
 
     /// Ends a delivery by a rule, and what waits to close it.
@@ -257,7 +278,7 @@ impl Engine {
         let (incident, delivery) = (waits.about.incident, waits.delivery);
         let channel = &policy.fallback[step as usize].channel;
         let cause = FollowUp::Fallback { delivery, step, channel: channel.clone() };
-        let id = DeliveryId::derive(incident, &format!("{}\n{delivery}", Reason::Fallback.as_str()), channel);
+        let id = stand_in(incident, delivery, channel);
         // An end comes once more where an incident is resolved once more.
         let comes = self.state.pending.contains_key(&id) || self.state.dead.get(id).is_some();
         let spared = if comes { Some("it did so before") } else { self.spared(waits, channel) };
@@ -309,6 +330,11 @@ impl Waits {
     fn of(delivery: DeliveryId, pending: &Pending) -> Waits {
         Waits { about: pending.about(), delivery, reason: pending.reason, has_opened: pending.has_opened() }
     }
+}
+
+/// The message of a channel that stands in for a delivery's own.
+fn stand_in(incident: IncidentId, delivery: DeliveryId, channel: &str) -> DeliveryId {
+    DeliveryId::derive(incident, &format!("{}\n{delivery}", Reason::Fallback.as_str()), channel)
 }
 
 /// The message of an escalation's step. A later step may name the same channel: that is another message.

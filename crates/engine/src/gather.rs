@@ -124,12 +124,18 @@ impl Queue {
     /// The highest severity that does not go out one by one just now.
     pub(crate) fn held_up_to(&self, policy: &ChannelPolicy) -> Option<Severity> {
         let digest = policy.digest.as_ref().map(|digest| digest.up_to);
-        let storm = policy.storm.filter(|storm| self.is_storm(storm)).map(|storm| storm.up_to);
+        let storm = policy.storm.filter(|storm| self.is_storm(storm) && self.has_company(storm.up_to));
+        let storm = storm.map(|storm| storm.up_to);
         [digest, storm, self.gathering.map(|(up_to, _)| up_to)].into_iter().flatten().max()
     }
 
     fn is_storm(&self, storm: &Storm) -> bool {
         self.counts[..=storm.up_to as usize].iter().sum::<usize>() >= storm.above as usize
+    }
+
+    /// Whether what is ready may yet be told of with others. Where all others wait for it, it never would.
+    fn has_company(&self, up_to: Severity) -> bool {
+        self.in_flight > 0 || !self.waiting.is_empty() || self.has_two_ready(up_to)
     }
 
     /// Whether there is something to tell of together: the others of a storm may be under way, or wait for one that is.

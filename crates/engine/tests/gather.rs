@@ -156,6 +156,23 @@ fn an_end_does_not_come_for_what_was_told_of_in_a_summary() {
 }
 
 #[test]
+fn what_all_others_of_a_storm_wait_for_goes_out() {
+    let storm = Storm { above: 2, every: Duration::from_secs(300), up_to: Severity::Low };
+    let mut bench =
+        Bench::new(ChannelPolicy { in_flight: 1, follows_up: true, storm: Some(storm), ..ChannelPolicy::default() });
+    bench.submit(0, vec![incident(1, Severity::Critical), incident(2, Severity::Low)]);
+    let low = incident(2, Severity::Low).id;
+    assert_ne!(bench.jobs[0].incident, low, "one at a time, the worst first");
+    let over = StateChanged { incident: low, state: State::Resolved, by: "ana".into(), comment: "".into() };
+    bench.step(1, Input::Change(over));
+    bench.end_all(2, &delivered());
+    assert_eq!(bench.jobs.len(), 1, "its end waits for it, and nothing else is there");
+    assert_eq!((bench.jobs[0].incident, bench.jobs[0].reason), (low, Reason::Opened));
+    bench.end_all(3, &delivered());
+    assert_eq!(bench.jobs[0].reason, Reason::Resolved);
+}
+
+#[test]
 fn the_next_summary_of_a_storm_comes_after_its_time() {
     let mut bench = Bench::new(storm());
     bench.submit(1, lows(1..100));
@@ -220,19 +237,22 @@ fn after_an_outage_what_is_old_becomes_one_message_with_its_age() {
 
 #[test]
 fn a_channel_for_what_is_open_hears_nothing_of_what_is_over() {
-    let policy = ChannelPolicy { in_flight: 1, follows_up: true, stale: Stale::OpenOnly, ..ChannelPolicy::default() };
-    let mut bench = Bench::new(policy);
-    bench.submit(1, lows(1..4));
-    let id = incident(3, Severity::Low).id;
-    let resolved = StateChanged { incident: id, state: State::Resolved, by: "ana".to_owned(), comment: String::new() };
-    bench.step(2, Input::Change(resolved));
-    let mut sent = Vec::new();
-    while !bench.jobs.is_empty() {
-        sent.extend(bench.end_all(3, &delivered()));
+    for follows_up in [true, false] {
+        let policy = ChannelPolicy { in_flight: 1, follows_up, stale: Stale::OpenOnly, ..ChannelPolicy::default() };
+        let mut bench = Bench::new(policy);
+        bench.submit(1, lows(1..4));
+        let id = incident(3, Severity::Low).id;
+        let resolved =
+            StateChanged { incident: id, state: State::Resolved, by: "ana".to_owned(), comment: String::new() };
+        bench.step(2, Input::Change(resolved));
+        let mut sent = Vec::new();
+        while !bench.jobs.is_empty() {
+            sent.extend(bench.end_all(3, &delivered()));
+        }
+        assert_eq!(sent.len(), 2, "whether it hears of ends: {follows_up}");
+        assert!(sent.iter().all(|job| job.incident != id), "{sent:?}");
+        assert_eq!((bench.suppressed("open-only"), bench.engine.state().pending()), (1, 0));
     }
-    assert_eq!(sent.len(), 2);
-    assert!(sent.iter().all(|job| job.incident != id), "{sent:?}");
-    assert_eq!((bench.suppressed("open-only"), bench.engine.state().pending()), (1, 0));
 }
 
 #[test]

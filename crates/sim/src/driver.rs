@@ -143,7 +143,7 @@ impl World {
         }
         let from = process.busy_until;
         // What it asks for at once need not have been done.
-        self.looked = (due != Some(0) && !hands_on_more).then_some((process.life, self.offset));
+        self.looked = (due != Some(0) && !hands_on_more).then_some((self.now, process.life, self.offset));
         self.process = Some(process);
         if let Some(next) = next {
             self.wake(next.max(from));

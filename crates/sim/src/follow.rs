@@ -1,7 +1,7 @@
 //! The checker's part for what follows an incident: its end, its escalation, and the channels that step in for others.
 
 use crate::lane::{takes_given_up, takes_waiting};
-use crate::ledger::{Course, Ledger, Moment};
+use crate::ledger::{Ledger, Moment};
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, StateChanged};
 use balefire_model::{Cause, DeliveryId, IncidentId, Reason, State};
 use jiff::{SignedDuration, Timestamp};
@@ -193,8 +193,7 @@ impl Ledger {
         }
         let others = self.by_incident[&course.incident].iter().map(|id| (id, &self.courses[id]));
         // The channel may have come to hear of ends since it was told.
-        let tells = |other: &Course| !matches!(other.reason, Reason::Resolved | Reason::Test);
-        let opens = others.filter(|(_, other)| other.channel == course.channel && tells(other));
+        let opens = others.filter(|(_, other)| other.channel == course.channel && other.tells());
         let opened = opens.into_iter().any(|(_, other)| other.delivered);
         self.demand(opened, || format!("{closer} closes what was never opened"));
     }

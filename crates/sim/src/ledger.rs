@@ -65,9 +65,14 @@ pub(crate) struct Course {
 }
 
 impl Course {
+    /// Whether it tells of something that may be over.
+    pub(crate) fn tells(&self) -> bool {
+        !matches!(self.reason, Reason::Resolved | Reason::Test)
+    }
+
     /// Whether it tells a channel of something whose end that channel wants to hear.
     pub(crate) fn opens(&self) -> bool {
-        self.follows_up && !matches!(self.reason, Reason::Resolved | Reason::Test)
+        self.follows_up && self.tells()
     }
 }
 
@@ -405,7 +410,7 @@ impl Ledger {
         let severity = course.severity;
         self.faults.extend(story);
         self.check_closes(*delivery);
-        self.check_held(*delivery, channel);
+        self.check_held(at, *delivery, channel);
         let broken = self.lane(channel).start(at, severity);
         self.faults.extend(broken.map(|broken| format!("{channel}: {broken}")));
     }

@@ -152,7 +152,7 @@ impl Ledger {
     pub(crate) fn wants_open_only(&self, course: &Course) -> bool {
         let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.as_ref());
         let wants = policy.is_some_and(|policy| policy.stale == Stale::OpenOnly);
-        wants && course.opens() && self.follow.resolved.contains(&course.incident)
+        wants && course.tells() && self.follow.resolved.contains(&course.incident)
     }
 
     /// What the records of one append must have brought: the messages that were made are about what was counted for
@@ -181,13 +181,24 @@ impl Ledger {
     }
 
     /// What waits to be told of together does not go out by itself.
-    pub(crate) fn check_held(&mut self, delivery: DeliveryId, channel: &str) {
+    pub(crate) fn check_held(&mut self, at: Timestamp, delivery: DeliveryId, channel: &str) {
         let (Some(course), Some(lane)) = (self.courses.get(&delivery), self.lanes.get(channel)) else { return };
         let Some(policy) = &lane.policy else { return };
         let is_held = gathered_up_to(policy, |up_to, above| {
-            course.severity <= up_to && lane.open.range(up_to_key(up_to)..).take(above).count() == above
+            let many = lane.open.range(up_to_key(up_to)..).take(above).count() == above;
+            // Where all others wait for it, it is not held.
+            let mut others = lane.open.iter().filter(|(_, other)| *other != delivery);
+            let has_company = above == 1 || others.any(|(_, other)| self.may_join(at, *other, up_to));
+            course.severity <= up_to && many && has_company
         });
         self.demand(is_held.is_none(), || format!("{delivery} goes to {channel} by itself, against {is_held:?}"));
+    }
+
+    /// Whether a delivery is under way, waits for a time, or lies ready to be told of with another.
+    fn may_join(&self, at: Timestamp, delivery: DeliveryId, up_to: Severity) -> bool {
+        let course = &self.courses[&delivery];
+        let waits = course.under_way || course.due.is_some_and(|due| due > at);
+        waits || (course.severity <= up_to && !self.is_behind(course))
     }
 
     /// A message that stands for many and should have been made by now.

@@ -57,8 +57,8 @@ pub(crate) struct World {
     pub flights: u64,
     pub changes: u64,
     moment: Moment,
-    /// By how much the clock differed when a round of this life last ended, and all was done that was due.
-    pub looked: Option<(u64, i64)>,
+    /// When a round last ended with all done that was due, in which life, and by how much the clock differed.
+    pub looked: Option<(u64, u64, i64)>,
     settled: bool,
     pub replays_left: u32,
     pub report: Report,
@@ -249,8 +249,14 @@ impl World {
     /// The engine asks in time to be asked again: nothing is due for longer than the driver may take.
     pub(crate) fn check_punctual(&mut self, process: &Process) {
         let late = self.wall() - SignedDuration::from_secs(5);
+        let Some((since, life, offset)) = self.looked else { return };
         // Before a stop nothing new is begun: it comes with the next start.
-        if self.looked != Some((process.life, self.offset)) || process.stopping.is_some() {
+        if (life, offset) != (process.life, self.offset) || process.stopping.is_some() {
+            return;
+        }
+        // What is not due for so long was looked at when that round ended; now and then it is looked at again.
+        let is_soon = self.now < since + 5 * SECOND;
+        if is_soon && !self.random.chance(20) {
             return;
         }
         let fault = self.ledger.overdue(late).or_else(|| self.ledger.overdue_summary(self.now, late));

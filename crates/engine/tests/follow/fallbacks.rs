@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, backed, channel, delivered, forgetful, rejected, settings};
 use crate::made::at;
-use balefire_engine::{Act, DeadLetterFilter, DeadLetterOrder, FallbackOn, Input};
+use balefire_engine::{Act, ChannelPolicy, DeadLetterFilter, DeadLetterOrder, FallbackOn, Input};
 use balefire_model::{Cause, Reason, Severity, State};
 
 #[test]
@@ -135,6 +135,20 @@ fn the_escalation_that_another_channel_tells_reads_as_such_and_is_called_off_as_
     bench.end(7, "spare", rejected(Cause::Network));
     let over = bench.change(7, 1, State::Resolved);
     assert_eq!(over[..2], ["no spare: resolved-first", "plan resolved: hook"]);
+}
+
+#[test]
+fn who_stands_in_for_an_escalation_and_wants_to_hear_of_no_ends_is_called_off_too() {
+    let pager = ChannelPolicy { follows_up: false, ..backed("pager", &[("spare", 3600, FallbackOn::Any)]) };
+    let spare = ChannelPolicy { follows_up: false, ..backed("spare", &[("last", 3600, FallbackOn::Any)]) };
+    let mut bench = Bench::new(settings(vec![channel("hook"), pager, spare, forgetful("last")], &[(5, "pager")]));
+    bench.submit(0, 1, Severity::High);
+    bench.end(1, "hook", delivered());
+    bench.tick(5);
+    assert_eq!(bench.end(6, "pager", rejected(Cause::Schema)), ["plan escalated: spare", "try spare"]);
+    assert_eq!(bench.end(7, "spare", rejected(Cause::Schema)), ["plan escalated: last", "try last"]);
+    bench.end(8, "last", rejected(Cause::Network));
+    assert_eq!(bench.change(9, 1, State::Resolved)[..2], ["no last: resolved-first", "plan resolved: hook"]);
 }
 
 #[test]
