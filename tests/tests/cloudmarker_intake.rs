@@ -118,6 +118,91 @@ fn a_file_of_the_file_store_is_sent_as_it_is() {
     assert!(rows.iter().all(|row| row["extra"]["raw"] == record(22)["raw"]), "{rows:?}");
 }
 
+/// A record as a `FileStore` keeps it, of an audit's cloud.
+fn kept(audit: &str, nth: usize) -> Value {
+    json!({
+        "raw": {"data": nth}, "ext": {"record_type": "foo"},
+        "com": {
+            "record_type": "mock", "audit_key": audit, "audit_version": "20261122_000000", "origin_type": "cloud",
+            "origin_worker": format!("{audit}_cloud"), "target_worker": format!("{audit}_files"), "target_type": "store",
+        },
+    })
+}
+
+#[test]
+fn a_directory_of_the_file_store_is_sent_as_runs_that_end() {
+    let site = Site::new(
+        "channels: {store: {file: {path: \"{dir}/again\", layout: cloudmarker}}}\nrouting: custom\n\
+         routes: [{name: all, to: [store]}]\n",
+    );
+    let server = site.start();
+    let write = |name: &str, text: String| fs::write(site.path(&format!("kept/{name}")), text).expect("it is ours");
+    fs::create_dir(site.path("kept")).expect("the directory is ours");
+    for audit in ["a", "z"] {
+        let records: Vec<Value> = (0..20).map(|nth| kept(audit, nth)).collect();
+        write(&format!("{audit}_cloud.json"), format!("{:#}\n", json!(records)));
+    }
+    // Two processes of Cloudmarker's have written the marks at once; what is under way and what is no JSON stay out.
+    write("no_worker.json", "[\n{\"com\": {}}\n]\n{\"com\"".to_owned());
+    write("a_cloud.tmp", "[".to_owned());
+    write("README", "x".to_owned());
+    let directory = site.path("kept").display().to_string();
+    let output = site.run(&["send", &directory]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("no_worker.json") && said.contains("42 accepted, 1 refused"), "{said}");
+    for audit in ["a", "z"] {
+        let path = site.path(&format!("again/{audit}_cloud.json"));
+        let text = balefire_tests::wait::until("the run is over", || {
+            fs::read_to_string(&path).map_err(|error| error.to_string())
+        });
+        let records: Vec<Value> = serde_json::from_str(&text).expect("a list");
+        assert_eq!(records, (0..20).map(|nth| kept(audit, nth)).collect::<Vec<_>>());
+    }
+    assert!(
+        server
+            .list("limit=1000")
+            .iter()
+            .all(|row| !row["title"].as_str().is_some_and(|title| title.contains("part 2")))
+    );
+}
+
+#[test]
+fn a_run_with_its_marks_in_its_directory_ends_once_and_a_file_alone_ends_where_that_is_said() {
+    let site = Site::new("routing: custom\n");
+    let server = site.start();
+    fs::create_dir(site.path("kept")).expect("the directory is ours");
+    let mark = |kind: &str| {
+        json!({"com": {
+            "record_type": kind, "audit_key": "z", "audit_version": "20261122_000000",
+            "target_worker": "z_files", "target_type": "store",
+        }})
+    };
+    let marks = format!("{:#}\n", json!([mark("begin_audit"), mark("end_audit")]));
+    fs::write(site.path("kept/no_worker.json"), marks).expect("it is ours");
+    fs::write(site.path("kept/z_cloud.json"), json!([kept("z", 1)]).to_string()).expect("it is ours");
+    fs::write(site.path("one.json"), json!([kept("a", 1)]).to_string()).expect("it is ours");
+    let send = |words: &[&str]| {
+        let output = site.run(words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let ends = |server: &Server| {
+        let rows = server.list("limit=1000");
+        rows.iter().filter(|row| row["detected_by"] == "balefire.run_ended").count()
+    };
+    send(&["send", &site.path("kept").display().to_string()]);
+    assert_eq!((ends(&server), incidents(&server).len()), (1, 3), "the marks were there: none is made");
+    let alone = site.path("one.json").display().to_string();
+    send(&["send", &alone]);
+    assert_eq!(ends(&server), 1, "more of it may come");
+    send(&["send", "--end-runs", &alone]);
+    assert_eq!(ends(&server), 2);
+    fs::create_dir(site.path("empty")).expect("the directory is ours");
+    let output = site.run(&["send", &site.path("empty").display().to_string()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no .json file"));
+}
+
 #[test]
 fn the_mock_audit_has_the_records_and_events_of_cloudmarkers_own() {
     let site = Site::new("routing: custom\n");
