@@ -39,10 +39,10 @@ struct Exec {
 }
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
-    let command = read_command(reader);
+    let command = reader.command("a list such as [python3, -m, balefire.host, pkg.module.Class]");
     let doc = "The directory in which the program runs; that of Balefire if not set.";
     let directory = reader.text("cwd", doc).optional().map(PathBuf::from);
-    let env = read_env(reader);
+    let env = reader.variables("The program's environment. Of ours it gets PATH, HOME and LANG, and nothing else.");
     let bodies = [("native", Body::Native), ("record", Body::Record)];
     let doc = "What a `write` carries: our JSON, or the record with `raw`, `ext` and `com` that Cloudmarker sent.";
     let body = reader.one_of("body", doc, &bodies).default_shown(Body::Native, "native");
@@ -59,39 +59,6 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let transport =
         ExecTransport { command, directory, env, settings, secrets, timeout, start_timeout, stop_timeout, in_flight };
     Box::new(Exec { transport, body })
-}
-
-fn read_command(reader: &Reader<'_>) -> Vec<String> {
-    let doc = "The program and its arguments, as a list; no shell reads them.";
-    let command = reader.texts("command", doc).required(vec!["true".to_owned()]);
-    let is_alone = matches!(reader.node("command").map(|node| &node.value), Some(Value::Scalar { .. }));
-    const ALLOWED: &str = "a list such as [python3, -m, balefire.host, pkg.module.Class]";
-    match command.first().map(String::as_str) {
-        None | Some("") => reader.reject("command", "names no program", ALLOWED),
-        Some(program) if is_alone && program.contains(char::is_whitespace) => {
-            reader.reject("command", "one text is the name of the program alone, and no shell would split it", ALLOWED);
-        }
-        Some(_) if command.iter().any(|word| word.contains('\0')) => {
-            reader.reject("command", "holds a NUL, which no argument can", ALLOWED);
-        }
-        Some(_) => {}
-    }
-    command
-}
-
-fn read_env(reader: &Reader<'_>) -> Vec<(String, Secret)> {
-    let doc = "The program's environment. Of ours it gets PATH, HOME and LANG, and nothing else.";
-    let env = reader.secret_map("env", doc).optional().unwrap_or_default();
-    for (name, value) in &env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.expose().contains('\0') {
-            reader.reject(
-                "env",
-                format!("{name:?} cannot be a variable"),
-                "names without = and NUL, values without NUL",
-            );
-        }
-    }
-    env
 }
 
 fn read_patience(reader: &Reader<'_>, name: &'static str, doc: &'static str, seconds: u64) -> Duration {

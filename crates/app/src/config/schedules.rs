@@ -60,22 +60,13 @@ pub(super) fn read_schedules(reader: &Reader<'_>, local: &TimeZone) -> Vec<Sched
 
 /// `None` where what is wrong was reported.
 fn read_schedule(reader: &Reader<'_>, name: String, local: &TimeZone) -> Option<Schedule> {
-    let command = read_command(reader);
+    let command = reader.command("a list such as [cloudmarker, -n]");
     let doc = "The directory in which the command runs; that of Balefire if not set.";
     let directory = reader.text("cwd", doc).optional().map(PathBuf::from);
     let doc = "Variables of the command. Of ours it gets PATH, HOME and LANG, those of `env_from`, and no others.";
-    let env = reader.secret_map("env", doc).optional().unwrap_or_default();
-    for (name, value) in &env {
-        if !is_variable(name) || value.expose().contains('\0') {
-            let allowed = "names without = and NUL, values without NUL";
-            reader.reject("env", format!("{name:?} cannot be a variable"), allowed);
-        }
-    }
+    let env = reader.variables(doc);
     let doc = "Names of variables that the command gets with the values that they have for Balefire.";
-    let env_from = reader.texts("env_from", doc).optional().unwrap_or_default();
-    if let Some(name) = env_from.iter().find(|name| !is_variable(name)) {
-        reader.reject("env_from", format!("{name:?} cannot be a variable"), "names without = and NUL");
-    }
+    let env_from = reader.variable_names("env_from", doc);
     let timetable = read_timetable(reader, local);
     let doc = "How late a run may begin that could not begin in time because Balefire was down: within this time it begins \
                once, however many were missed; later it is told as missed. `0s` for never.";
@@ -92,28 +83,6 @@ fn read_schedule(reader: &Reader<'_>, name: String, local: &TimeZone) -> Option<
     let records = read_records(reader);
     let rules = Rules { timetable: timetable?, catch_up, overlap };
     Some(Schedule { name, command, directory, env, env_from, rules, timeout, records })
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['=', '\0'])
-}
-
-fn read_command(reader: &Reader<'_>) -> Vec<String> {
-    let doc = "The program and its arguments, as a list; no shell reads them.";
-    let command = reader.texts("command", doc).required(vec!["true".to_owned()]);
-    let is_alone = matches!(reader.node("command").map(|node| &node.value), Some(Value::Scalar { .. }));
-    const ALLOWED: &str = "a list such as [cloudmarker, -n]";
-    match command.first().map(String::as_str) {
-        None | Some("") => reader.reject("command", "names no program", ALLOWED),
-        Some(program) if is_alone && program.contains(char::is_whitespace) => {
-            reader.reject("command", "one text is the name of the program alone, and no shell would split it", ALLOWED);
-        }
-        Some(_) if command.iter().any(|word| word.contains('\0')) => {
-            reader.reject("command", "holds a NUL, which no argument can", ALLOWED);
-        }
-        Some(_) => {}
-    }
-    command
 }
 
 /// `None` where it was reported.

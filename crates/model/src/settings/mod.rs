@@ -2,6 +2,7 @@
 //! every problem instead of stopping at the first. The same calls that read the settings describe them, so that the
 //! JSON Schema and the reference cannot drift from the code. Reads no file itself: secrets come from a loader.
 
+mod command;
 mod describe;
 mod node;
 mod problem;
