@@ -11,7 +11,7 @@ mod round;
 
 pub(crate) use self::answer::{Reading, Secrets};
 use self::calls::{Account, Talk};
-pub(crate) use self::message::{MESSAGE_BYTES_MAX, Texts};
+pub(crate) use self::message::Texts;
 pub(crate) use self::mrkdwn::escape as escape_mrkdwn;
 use self::recipient::Recipient;
 use self::report::Attach;
@@ -30,9 +30,6 @@ pub(crate) const KIND: Kind = Kind {
     resolve,
 };
 
-/// Slack takes about one message a second in a conversation (docs.slack.dev/apis/web-api/rate-limits); more at once only
-/// asks to be told so.
-const IN_FLIGHT: u32 = 2;
 /// Each takes up to seven calls.
 const RECIPIENTS_MAX: usize = 50;
 
@@ -124,13 +121,7 @@ fn read_api_url(reader: &Reader<'_>) -> String {
 
 impl Channel for Slack {
     fn limits(&self) -> Limits {
-        Limits {
-            in_flight: IN_FLIGHT,
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            attempt_timeout: self.timeout,
-            follows_up: true,
-            has_template: self.texts.has_template(),
-        }
+        self.texts.limits(self.timeout)
     }
 
     fn transport(&self) -> Transport {

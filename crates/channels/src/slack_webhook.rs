@@ -2,7 +2,7 @@
 //! It cannot mark, thread or attach: a webhook tells nothing of what it posted.
 
 use crate::destination::Destination;
-use crate::slack::{MESSAGE_BYTES_MAX, Reading, Secrets, Texts};
+use crate::slack::{Reading, Secrets, Texts};
 use crate::{Channel, Host, HttpRequest, HttpTransport, Kind, Limits, Reply, Request, Step, Transport};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
@@ -17,9 +17,6 @@ pub(crate) const KIND: Kind = Kind {
     sample: &[("url", "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX")],
     resolve,
 };
-
-/// As in the slack kind: about one message a second.
-const IN_FLIGHT: u32 = 2;
 
 struct SlackWebhook {
     url: Destination,
@@ -63,13 +60,7 @@ fn read_url(reader: &Reader<'_>) -> Destination {
 
 impl Channel for SlackWebhook {
     fn limits(&self) -> Limits {
-        Limits {
-            in_flight: IN_FLIGHT,
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            attempt_timeout: self.timeout,
-            follows_up: true,
-            has_template: self.texts.has_template(),
-        }
+        self.texts.limits(self.timeout)
     }
 
     fn transport(&self) -> Transport {

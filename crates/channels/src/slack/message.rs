@@ -4,11 +4,12 @@
 
 use super::mrkdwn::{self, line, paragraphs};
 use crate::dialect::TITLE_BYTES_MAX;
-use crate::mark;
 use crate::template::{Form, Template, made};
+use crate::{Limits, mark};
 use balefire_model::settings::Reader;
 use balefire_model::{Delivery, Incident, Reason, Severity};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Limits are Slack's in characters; ours are in bytes, of which there are never fewer.
 const HEADER_BYTES_MAX: usize = 150;
@@ -21,7 +22,10 @@ const LABELS_MAX: usize = 20;
 /// As much as a template may make: more than a screen of a chat.
 const TEMPLATE_BYTES_MAX: usize = 12_000;
 /// No message comes near it: the sum of the parts, each byte of which JSON may double, and their frames.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Slack takes about one message a second in a conversation (docs.slack.dev/apis/web-api/rate-limits); more at once only
+/// asks to be told so.
+const IN_FLIGHT: u32 = 2;
 
 /// Where a message's text comes from.
 #[derive(Debug)]
@@ -35,8 +39,15 @@ impl Texts {
         Texts { template: Template::read(reader, "template", doc, Form::Mrkdwn, TEMPLATE_BYTES_MAX) }
     }
 
-    pub(crate) fn has_template(&self) -> bool {
-        self.template.is_some()
+    /// What holds for every message of these; `timeout` is for one attempt.
+    pub(crate) fn limits(&self, timeout: Duration) -> Limits {
+        Limits {
+            in_flight: IN_FLIGHT,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            attempt_timeout: timeout,
+            follows_up: true,
+            has_template: self.template.is_some(),
+        }
     }
 
     pub(crate) fn message(&self, delivery: &Delivery<'_>) -> Message {
