@@ -1,6 +1,7 @@
 //! What goes over a transport and what comes back, as data.
 
 use balefire_model::Cause;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 
@@ -81,6 +82,9 @@ impl Mail {
 pub struct StorePart {
     /// Which set: the same for all its parts and every attempt. Letters, digits and hyphens.
     pub set: String,
+    /// When what it holds began: a file that is there from a set that began later stays. None for files of which there is
+    /// only one version.
+    pub begun: Option<Timestamp>,
     /// Whether it is the first part: what an earlier attempt has left is begun anew.
     pub is_first: bool,
     /// Whether it is the last one: the files take their places.

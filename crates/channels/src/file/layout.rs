@@ -19,7 +19,8 @@ const NAME_BYTES_MAX: usize = 180;
 pub(super) fn alone(delivery: &Delivery<'_>) -> StorePart {
     let json = String::from_utf8(body::native(delivery, delivery.incident, None)).unwrap_or_default();
     let file = StoreFile { name: format!("no_run-{}.json", delivery.id), items: vec![as_python(&json).into_bytes()] };
-    StorePart { set: delivery.id.to_string(), is_first: true, is_last: true, files: vec![file], frame: FRAME }
+    let set = delivery.id.to_string();
+    StorePart { set, begun: None, is_first: true, is_last: true, files: vec![file], frame: FRAME }
 }
 
 /// A page of a run as a part of its set of files.
@@ -39,7 +40,15 @@ pub(super) fn part(delivery: &Delivery<'_>, page: &RunPage) -> StorePart {
             None => files.push(StoreFile { name, items: vec![json.into_bytes()] }),
         }
     }
-    StorePart { set: delivery.id.to_string(), is_first: page.before == 0, is_last: page.is_last, files, frame: FRAME }
+    StorePart {
+        set: delivery.id.to_string(),
+        // The run's first record, where this is the first page, which is the one that counts.
+        begun: page.records.first().map(|record| record.received_at),
+        is_first: page.before == 0,
+        is_last: page.is_last,
+        files,
+        frame: FRAME,
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,7 +136,7 @@ fn ascii(json: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            ' '..='\u{7f}' => out.push(c),
+            ' '..='~' => out.push(c),
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(out, "\\u{unit:04x}").expect("a String takes everything");
@@ -156,7 +165,7 @@ mod tests {
         let incident =
             incident(r#"{"b" :1.10,"a":[ ],"o":{},"l":[1e400,"gr\u00f6ßer\/\ud83d\ude00\u007f"]}"#, r#"{"x":null}"#);
         let expected = "{\n  \"raw\": {\n    \"b\": 1.10,\n    \"a\": [],\n    \"o\": {},\n    \"l\": [\n      1e400,\n      \
-                        \"gr\\u00f6\\u00dfer/\\ud83d\\ude00\u{7f}\"\n    ]\n  },\n  \"com\": {\n    \"x\": null\n  }\n}";
+                        \"gr\\u00f6\\u00dfer/\\ud83d\\ude00\\u007f\"\n    ]\n  },\n  \"com\": {\n    \"x\": null\n  }\n}";
         assert_eq!(fields_as_python(&record::fields(&incident).expect("a record")), expected);
     }
 
