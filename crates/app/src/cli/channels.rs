@@ -1,7 +1,8 @@
 //! `balefire channels`: what waits for each channel, and whether a test message arrives.
 
 use super::client::{Question, Reach, encoded};
-use super::output::{self, Output, Screen};
+use super::listing::{Listing, Wanted};
+use super::output::{Output, Screen};
 use super::table::{Cell, table};
 use super::{Exit, Failure, Place, send, why};
 use anstyle::AnsiColor;
@@ -31,24 +32,15 @@ impl Channels {
 /// List channels with what waits for them
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Print a JSON list
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    reach: Reach,
+    listing: Listing,
 }
 
 impl List {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
-        let found = place.client(&self.reach)?.ask(&Question::get("/api/v1/channels".to_owned()))?.json()?;
-        let channels = found["channels"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if self.json {
-            output.json(&channels)?;
-        } else if channels.is_empty() {
-            output::tell("no channel is configured");
-        } else {
-            output.text(&listed(channels, output.screen))?;
-        }
+        let nothing = "no channel is configured";
+        let wanted = Wanted { path: "/api/v1/channels".to_owned(), member: "channels", nothing };
+        self.listing.show(wanted, place, output, listed)?;
         Ok(Exit::Done)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::channels::{age, to_second};
 use super::client::{Question, Reach, encoded};
+use super::listing::{Listing, Wanted};
 use super::output::{self, Output, Screen};
 use super::parts::JSON;
 use super::table::{Cell, severity_style, table};
@@ -71,24 +72,15 @@ pub(crate) struct List {
     /// At most so many, 1 to 1000
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Print a JSON list
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    reach: Reach,
+    listing: Listing,
 }
 
 impl List {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
-        let found = place.client(&self.reach)?.ask(&Question::get(self.path()))?.json()?;
-        let letters = found["dead_letters"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if self.json {
-            output.json(&letters)?;
-        } else if letters.is_empty() {
-            output::tell("no dead letter matches");
-        } else {
-            output.text(&listed(letters, clock::now(), output.screen))?;
-        }
+        let wanted = Wanted { path: self.path(), member: "dead_letters", nothing: "no dead letter matches" };
+        let table = |letters: &[Value], screen| listed(letters, clock::now(), screen);
+        let found = self.listing.show(wanted, place, output, table)?;
         if let Some(left @ 1..) = found["left"].as_u64() {
             output::tell(&format!("{left} more; --limit shows up to 1000"));
         }
@@ -367,7 +359,7 @@ Reply
             incident: vec!["1".to_owned(), "2".to_owned()],
             before: Some("2h".to_owned()),
         };
-        let list = List { filter, limit: 7, json: false, reach: Reach::default() };
+        let list = List { filter, limit: 7, listing: Listing::default() };
         assert_eq!(list.path(), "/api/v1/dead-letters?channel=a%26b&cause=auth&incident=1%2C2&before=2h&limit=7");
     }
 

@@ -2,6 +2,7 @@
 
 use super::client::{Question, Reach, encoded, parsed};
 use super::history::{self, Ask};
+use super::listing::show_rows;
 use super::output::{Output, Screen};
 use super::parts::JSON;
 use super::table::{Cell, painted, severity_style, table};
@@ -92,13 +93,7 @@ impl List {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let found = parsed(&history::ask(place, &self.reach, &Ask::List(&self.query()?))?)?;
         let rows = found["incidents"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if self.json {
-            output.json(&rows)?;
-        } else if rows.is_empty() {
-            super::output::tell("no incident matches");
-        } else {
-            output.text(&listed(rows, output.screen))?;
-        }
+        show_rows(rows, self.json, "no incident matches", output, listed)?;
         Ok(Exit::Done)
     }
 

@@ -11,6 +11,7 @@ mod history;
 mod import;
 mod incidents;
 mod journal;
+mod listing;
 mod output;
 mod parts;
 mod place;

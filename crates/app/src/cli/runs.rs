@@ -2,7 +2,8 @@
 
 use super::channels::to_second;
 use super::client::{Question, Reach, encoded};
-use super::output::{self, Output, Screen};
+use super::listing::{Listing, Wanted};
+use super::output::{Output, Screen};
 use super::table::{Cell, table};
 use super::{Exit, Failure, Place};
 use anstyle::AnsiColor;
@@ -32,24 +33,15 @@ impl Runs {
 /// List schedules with their next and their last run
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Print a JSON list
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    reach: Reach,
+    listing: Listing,
 }
 
 impl List {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
-        let found = place.client(&self.reach)?.ask(&Question::get("/api/v1/runs".to_owned()))?.json()?;
-        let runs = found["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if self.json {
-            output.json(&runs)?;
-        } else if runs.is_empty() {
-            output::tell("nothing is scheduled; see `runs.schedules` in the configuration");
-        } else {
-            output.text(&listed(runs, output.screen))?;
-        }
+        let nothing = "nothing is scheduled; see `runs.schedules` in the configuration";
+        let wanted = Wanted { path: "/api/v1/runs".to_owned(), member: "runs", nothing };
+        self.listing.show(wanted, place, output, listed)?;
         Ok(Exit::Done)
     }
 }
