@@ -12,6 +12,7 @@ mod import;
 mod listen;
 mod logs;
 mod metrics;
+mod process_group;
 mod reception;
 mod reload;
 mod sample;

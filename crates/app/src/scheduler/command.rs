@@ -1,14 +1,13 @@
-//! A command as a process in a group of its own: what it starts ends with it. Knows no schedule and nothing of what it
-//! writes.
+//! A scheduled command as a process: what it is started with, and what its end means. Knows nothing of what it writes.
 
 use crate::config::Schedule;
 use crate::environment;
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::process_group::ProcessGroup;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdout};
 
 /// What of our own environment every command gets: without them few programs find anything.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -17,10 +16,7 @@ const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 const TERM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command that runs. Dropped, it is killed with everything in its process group.
-pub(super) struct Command {
-    child: Child,
-    group: Option<Pid>,
-}
+pub(super) struct Command(ProcessGroup);
 
 impl Command {
     /// Starts it.
@@ -38,56 +34,28 @@ impl Command {
             command.current_dir(directory);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own: signals to ours do not reach it, and ours to it reach what it starts.
-        let started = command.process_group(0).kill_on_drop(true).spawn();
-        let mut child = started.map_err(|error| match &schedule.directory {
+        let mut group = ProcessGroup::start(&mut command).map_err(|error| match &schedule.directory {
             Some(directory) => format!("program {name:?} cannot be started in {}: {error}", directory.display()),
             None => format!("program {name:?} cannot be started: {error}"),
         })?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let pipes = (child.stdout.take(), child.stderr.take());
+        let pipes = (group.child.stdout.take(), group.child.stderr.take());
         let (Some(stdout), Some(stderr)) = pipes else { return Err("it has no pipes".to_owned()) };
-        Ok((Command { child, group }, stdout, stderr))
+        Ok((Command(group), stdout, stderr))
     }
 
     /// Waits until it has ended by itself. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        self.0.child.wait().await
     }
 
     /// Asks it to end, then makes it, and with it everything in its group.
     pub(super) async fn end(&mut self) -> io::Result<ExitStatus> {
-        self.signal(Signal::TERM);
-        let ended = match tokio::time::timeout(TERM_PATIENCE, self.child.wait()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.signal(Signal::KILL);
-                self.child.wait().await
-            }
-        };
-        self.end_group();
-        ended
+        self.0.end(TERM_PATIENCE).await
     }
 
     /// Kills what it has left behind in its group.
     pub(super) fn end_group(&mut self) {
-        self.signal(Signal::KILL);
-        self.group = None;
-    }
-
-    fn signal(&self, signal: Signal) {
-        let Some(group) = self.group else { return };
-        match kill_process_group(group, signal) {
-            // Nobody is left.
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => tracing::warn!(%error, group = group.as_raw_nonzero(), "a command could not be signalled"),
-        }
-    }
-}
-
-impl Drop for Command {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        self.0.kill_rest();
     }
 }
 

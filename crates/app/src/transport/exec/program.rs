@@ -1,13 +1,13 @@
-//! A process with three pipes, in a process group of its own: what it starts ends with it. Knows nothing of what is said.
+//! A process with three pipes: written to, read from, ended. Knows nothing of what is said.
 
 use super::super::describe;
+use crate::process_group::ProcessGroup;
 use balefire_channels::ExecTransport;
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// One read of a pipe; pipes hold 64 KiB.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -16,8 +16,7 @@ const TERM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running program. Dropped, it is killed with everything in its process group.
 pub(super) struct Program {
-    child: Child,
-    group: Option<Pid>,
+    process: ProcessGroup,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -57,16 +56,12 @@ impl Program {
             command.current_dir(directory);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own: signals to ours do not reach it, and ours to it reach what it starts.
-        let mut child = command
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("program {name}: {}", describe(&error)))?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let mut process =
+            ProcessGroup::start(&mut command).map_err(|error| format!("program {name}: {}", describe(&error)))?;
+        let child = &mut process.child;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (said, complained) = (Box::new([0; CHUNK_BYTES]), Box::new([0; CHUNK_BYTES]));
-        Ok(Program { child, group, stdin, stdout, stderr, out: (Vec::new(), 0), said, complained })
+        Ok(Program { process, stdin, stdout, stderr, out: (Vec::new(), 0), said, complained })
     }
 
     /// Has a line written, with its line break. One at a time: see [`Program::is_writing`].
@@ -120,7 +115,7 @@ impl Program {
                     Some(count) => return Sign::Complained(&self.complained[..count]),
                     None => self.stderr = None,
                 },
-                ended = self.child.wait() => return Sign::Ended(ended),
+                ended = self.process.child.wait() => return Sign::Ended(ended),
             }
         }
     }
@@ -144,39 +139,13 @@ impl Program {
 
     /// Waits until it has ended by itself. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        self.process.child.wait().await
     }
 
     /// Asks it to end, then makes it, and with it everything in its group.
     pub(super) async fn end(&mut self) -> io::Result<ExitStatus> {
         self.stdin = None;
-        self.signal(Signal::TERM);
-        let ended = match tokio::time::timeout(TERM_PATIENCE, self.child.wait()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.signal(Signal::KILL);
-                self.child.wait().await
-            }
-        };
-        // What it started may still run, and hold its pipes.
-        self.signal(Signal::KILL);
-        self.group = None;
-        ended
-    }
-
-    fn signal(&self, signal: Signal) {
-        let Some(group) = self.group else { return };
-        match kill_process_group(group, signal) {
-            // Nobody is left.
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => tracing::warn!(%error, group = group.as_raw_nonzero(), "a program could not be signalled"),
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        self.process.end(TERM_PATIENCE).await
     }
 }
 
