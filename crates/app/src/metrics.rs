@@ -1,5 +1,9 @@
 //! What is counted, in Prometheus' text form. Counts what is durable and what was refused; decides nothing.
 
+mod schedules;
+
+pub(crate) use schedules::Schedules;
+
 use balefire_engine::{Engine, QueueStatus};
 use balefire_model::record::{FollowUp, Next};
 use balefire_model::{Outcome, Record, Severity};
@@ -61,6 +65,8 @@ pub(crate) struct Metrics {
     to_delivered: HistogramFamily,
     view_failures: Counter,
     journal_records: Gauge,
+    /// Of scheduled commands.
+    pub(crate) schedules: Schedules,
     /// As the engine's thread last left it.
     standing: Mutex<Standing>,
 }
@@ -100,6 +106,7 @@ impl Metrics {
             to_delivered: Family::new_with_constructor(seconds),
             view_failures: Counter::default(),
             journal_records: Gauge::default(),
+            schedules: Schedules::default(),
             standing: Mutex::default(),
         };
         metrics.register();
@@ -130,6 +137,7 @@ impl Metrics {
         r.register_with_unit(name, help, Unit::Seconds, self.to_delivered.clone());
         r.register("view_failures", "Times that the view could not follow the journal", self.view_failures.clone());
         r.register("journal_records", "Records in the journal", self.journal_records.clone());
+        self.schedules.register(r);
     }
 
     /// Takes note of a durable record.

@@ -3,6 +3,7 @@
 use crate::config::{Config, Finding, Overrides};
 use crate::core::Mailbox;
 use crate::environment;
+use crate::scheduler::Runs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
@@ -12,13 +13,19 @@ pub(crate) struct Reloader {
     path: Option<PathBuf>,
     overrides: Overrides,
     current: watch::Sender<Arc<Config>>,
+    runs: Runs,
     /// One reload at a time.
     busy: Mutex<()>,
 }
 
 impl Reloader {
-    pub(crate) fn new(path: Option<PathBuf>, overrides: Overrides, current: watch::Sender<Arc<Config>>) -> Reloader {
-        Reloader { path, overrides, current, busy: Mutex::new(()) }
+    pub(crate) fn new(
+        path: Option<PathBuf>,
+        overrides: Overrides,
+        current: watch::Sender<Arc<Config>>,
+        runs: Runs,
+    ) -> Reloader {
+        Reloader { path, overrides, current, runs, busy: Mutex::new(()) }
     }
 
     /// Reads the configuration and brings it into force. The error says, in words for people, why not.
@@ -34,7 +41,8 @@ impl Reloader {
             return Err(format!("{what} cannot change while balefire runs; restart it"));
         }
         mailbox.configure(config.clone()).await.map_err(|error| error.to_string())?;
-        self.current.send_replace(config);
+        self.current.send_replace(config.clone());
+        self.runs.configure(&config.schedules).await;
         tracing::info!(findings = loaded.findings.len(), "configuration reloaded");
         Ok(loaded.findings)
     }
@@ -51,8 +59,6 @@ fn needs_a_restart(old: &Config, new: &Config) -> Option<&'static str> {
         Some("socket")
     } else if old.inputs != new.inputs {
         Some("inputs")
-    } else if old.schedules != new.schedules {
-        Some("runs.schedules")
     } else {
         None
     }

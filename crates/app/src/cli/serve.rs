@@ -74,7 +74,7 @@ impl Serve {
         let core = core::start(&config, environment::terminal(), env!("CARGO_PKG_VERSION"))?;
         let current = watch::Sender::new(config.clone());
         let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
-        let reloader = Reloader::new(place.config, overrides, current.clone());
+        let reloader = Reloader::new(place.config, overrides, current.clone(), runs.clone());
         let app = App { runs, ..app(&core, &current, reloader) };
         let server = Server::bind(app.clone(), config.http.as_ref(), &config.socket).await?;
         tracing::info!(
@@ -93,9 +93,7 @@ impl Serve {
             let (name, path) = (input.name.clone(), path.clone());
             tasks.spawn(tail::follow(name, path, *from, known, app.reception.clone(), stop.subscribe()));
         }
-        for keeper in keepers {
-            tasks.spawn(keeper.run(app.reception.clone(), stop.subscribe()));
-        }
+        tasks.spawn(keepers.run(app.reception.clone(), stop.subscribe()));
         service::tell(&[NotifyState::Ready]);
         let (reason, exit) = self.wait(&app, &core).await?;
         tracing::info!(reason, "stopping");

@@ -27,6 +27,9 @@ pub(super) struct Note {
     /// The last run that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<LastRun>,
+    /// When the last good run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) succeeded: Option<Timestamp>,
     /// Incidents that told of failures since the last good run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) told: Vec<IncidentId>,
@@ -111,7 +114,8 @@ pub(super) struct LastRun {
 impl Note {
     /// Of a schedule that nobody has seen before `now`: what was due earlier is none of its business.
     pub(super) fn new(timetable: &Timetable, now: Timestamp) -> Note {
-        Note { timetable: timetable.text(), settled: now, under_way: None, last: None, told: Vec::new() }
+        let (under_way, last, succeeded) = (None, None, None);
+        Note { timetable: timetable.text(), settled: now, under_way, last, succeeded, told: Vec::new() }
     }
 
     /// What the journal says; an error where it is not what we write.
@@ -119,6 +123,9 @@ impl Note {
         let mut note: Note = serde_json::from_str(file).map_err(|error| error.to_string())?;
         let ms = i64::try_from(offset).map_err(|error| error.to_string())?;
         note.settled = Timestamp::from_millisecond(ms).map_err(|error| error.to_string())?;
+        // Notes from before that was kept.
+        let good = note.last.as_ref().filter(|last| last.fault.is_none()).map(|last| last.ended);
+        note.succeeded = note.succeeded.or(good);
         Ok(note)
     }
 
@@ -154,10 +161,23 @@ mod tests {
         let ended = Ended { exit_code: Some(3), ..Ended::without_status(now, EndedBy::Itself, "exit code 3".into()) };
         note.under_way = Some(UnderWay { started: now, ended: Some(ended) });
         note.last = Some(LastRun { started: now, ended: now, fault: None, accepted: 3 });
+        note.succeeded = Some(now);
         note.tell(IncidentId::derive(now, "one"));
         let InputRead { input, file, offset } = note.write("nightly");
         assert_eq!((input.as_str(), offset), ("schedules/nightly", 1_795_312_800_500));
         assert_eq!(Note::read(&file, offset), Ok(note));
+    }
+
+    #[test]
+    fn a_note_that_does_not_know_when_the_last_good_run_ended_learns_it_from_the_last_run() {
+        let note = |fault: &str| {
+            let last = format!(
+                "{{\"started\":\"2026-11-22T02:00:00Z\",\"ended\":\"2026-11-22T02:01:00Z\",{fault}\"accepted\":3}}"
+            );
+            Note::read(&format!("{{\"timetable\":\"cron @daily (UTC)\",\"last\":{last}}}"), 0).unwrap()
+        };
+        assert_eq!(note("").succeeded, Some("2026-11-22T02:01:00Z".parse().unwrap()));
+        assert_eq!(note("\"fault\":\"exit code 3\",").succeeded, None);
     }
 
     #[test]
