@@ -7,7 +7,8 @@ use std::time::Duration;
 pub(super) const HELP: &str = "  --seconds N        how long to send (default 10)
   --connections N    at once (default 16)
   --batch N          incidents a request in accept-batch, and in deliver-webhook without --rate (default 100)
-  --rate N           incidents a second offered in deliver-webhook; without it: as fast as they are accepted
+  --rate N           incidents a second offered: in deliver-webhook (without it: as fast as they are accepted), in
+                     deliver-isolation (default 3000) and as criticals in deliver-critical (default 50)
   --incidents N      in the history, for memory (default 100000) and start (default 500000);
                      sent, for deliver-webhook without --rate (default 200000) and deliver-isolation
                      (default 50000); queued, for deliver-critical (default 100000) and deliver-backlog
