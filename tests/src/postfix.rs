@@ -41,6 +41,8 @@ postlog unix-dgram n - n - 1 postlogd
 /// Prints every mail of a maildir as a JSON list, by the time of arrival.
 const PARSE: &str = r#"
 import email, email.policy, json, pathlib, sys
+def text(content):
+    return content if isinstance(content, str) else content.decode("utf-8", "replace")
 mails = []
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*"), key=lambda path: path.stat().st_mtime_ns):
     raw = path.read_bytes()
@@ -49,7 +51,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*"), key=lambda path: path.st
     mails.append({
         "headers": [[name.lower(), str(value)] for name, value in mail.items()],
         "defects": [str(defect) for part in mail.walk() for defect in part.defects],
-        "parts": [[part.get_content_type(), part.get_content()] for part in parts],
+        "parts": [[part.get_content_type(), text(part.get_content())] for part in parts],
         "bytes": len(raw),
     })
 print(json.dumps(mails))

@@ -108,6 +108,10 @@ fn head(delivery: &Delivery<'_>, page: &RunPage) -> String {
     if types.len() > TYPES_MAX {
         writeln!(head, "… [cut: {} more types]", types.len() - TYPES_MAX).expect("a String takes everything");
     }
+    if page.left_out > 0 {
+        writeln!(head, "… [cut: {} more records, which are not counted by type]", page.left_out)
+            .expect("a String takes everything");
+    }
     head.push('\n');
     head
 }
