@@ -23,6 +23,7 @@ mod fit;
 mod fixture;
 mod mark;
 mod mongodb;
+mod postgres;
 mod record;
 mod reply;
 mod shown;
@@ -39,6 +40,10 @@ pub use bulk::{Bulk, BulkBounds, BulkStep, Exchange};
 pub use destination::is_metadata_address;
 pub use exec::protocol::{EXEC_LINE_BYTES_MAX, EXEC_VERSION, ExecLine, ExecLineError, exec_done, read_exec_line};
 pub use mongodb::is_about_content;
+pub use postgres::{
+    PostgresEndpoint, PostgresForm, PostgresLayout, PostgresMisfit, PostgresTable, PostgresTls, PostgresTransport,
+    is_about_row, is_about_table,
+};
 pub use wire::*;
 
 /// Every kind that a configuration may name, in the order in which help lists them.
@@ -54,6 +59,7 @@ pub static KINDS: &[Kind] = &[
     exec::KIND,
     elasticsearch::KIND,
     splunk_hec::KIND,
+    postgres::KIND,
 ];
 
 /// A channel kind.
@@ -195,6 +201,8 @@ pub enum Transport {
     Store(StoreTransport),
     /// Documents for a MongoDB collection.
     Mongo(MongoTransport),
+    /// Rows for a PostgreSQL table.
+    Postgres(Box<PostgresTransport>),
     /// Lines to a program and back.
     Exec(ExecTransport),
 }

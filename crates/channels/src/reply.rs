@@ -121,6 +121,7 @@ fn no_answer(reply: &Reply, wanted: &str) -> Outcome {
         Reply::DocumentRefused { code, .. } | Reply::CommandRefused { code, .. } => {
             format!("the database error {code}")
         }
+        Reply::SqlRefused { state, .. } => format!("the database error {}", safe(state)),
         Reply::Written(_) => "a confirmation of a write".to_owned(),
         Reply::Exec(_) => "a program's answer".to_owned(),
     };

@@ -174,6 +174,13 @@ pub enum Reply {
         /// The error's text.
         text: String,
     },
+    /// A database of SQL refused a row, or the statement that it stood in alone.
+    SqlRefused {
+        /// The error's SQLSTATE, such as 23505.
+        state: String,
+        /// The error's text.
+        text: String,
+    },
     /// It was written as far as the transport can tell; what it can tell, in words.
     Written(String),
     /// A program's answer.

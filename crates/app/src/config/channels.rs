@@ -185,8 +185,8 @@ fn read_shared(reader: &Reader<'_>) -> Shared {
     let doc = "The channels that step in when this one fails, in order. What they carry says for whom it stands in; this \
                channel still tries.";
     let fallback = reader.sections("fallback", doc, read_fallback).optional().unwrap_or_default();
-    let doc = "Whether it hears when an incident is over that it was told of. If not set: email, slack and webhooks do, logs \
-               and archives do not.";
+    let doc = "Whether it hears when an incident is over that it was told of. If not set: email, slack, webhooks \
+               and postgres do, logs and other archives do not.";
     let send_resolved = reader.bool("send_resolved", doc).optional();
     let Gathering { storm, stale, digest } = read_gathering(reader);
     let collect = Collect::read(reader);

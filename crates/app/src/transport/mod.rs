@@ -14,6 +14,7 @@ mod exec;
 mod file;
 mod http;
 mod mongo;
+mod postgres;
 mod run;
 mod smtp;
 mod store;
@@ -148,6 +149,9 @@ pub(crate) fn open(
         Transport::File(settings) => worker::Line::File(file::File::open(settings)),
         Transport::Store(settings) => worker::Line::Store(store::Store::open(settings)),
         Transport::Mongo(settings) => worker::Line::Mongo(mongo::Mongo::open(settings).map_err(tls)?),
+        Transport::Postgres(settings) => {
+            worker::Line::Postgres(Box::new(postgres::Postgres::open(*settings).map_err(tls)?))
+        }
         Transport::Exec(settings) => worker::Line::Exec(exec::Exec::open(name, settings)),
         Transport::Console => {
             let console = console::Console::open(terminal, patience)

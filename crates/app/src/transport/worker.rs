@@ -7,6 +7,7 @@ use super::exec::Exec;
 use super::file::File;
 use super::http::Http;
 use super::mongo::Mongo;
+use super::postgres::Postgres;
 use super::run::{Pages, RunSource};
 use super::smtp::Smtp;
 use super::store::Store;
@@ -50,6 +51,8 @@ pub(super) enum Line {
     Store(Store),
     /// In order.
     Mongo(Mongo),
+    /// In order.
+    Postgres(Box<Postgres>),
     /// In order.
     Console(Console),
 }
@@ -108,6 +111,7 @@ impl Worker {
                 Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
                 Line::Store(store) => in_order(&script, Queue::Store(store), &mut jobs, &report).await,
                 Line::Mongo(mongo) => in_order(&script, Queue::Mongo(mongo), &mut jobs, &report).await,
+                Line::Postgres(postgres) => in_order(&script, Queue::Postgres(postgres), &mut jobs, &report).await,
                 Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
             }
         };
@@ -317,6 +321,7 @@ enum Queue {
     File(File),
     Store(Store),
     Mongo(Mongo),
+    Postgres(Box<Postgres>),
     Console(Console),
 }
 
@@ -351,6 +356,13 @@ impl Queue {
                     _ => None,
                 });
                 merge(places, mongo.exec(documents).await, "MongoDB")
+            }
+            Queue::Postgres(postgres) => {
+                let (places, parts) = sort(requests, |request| match request {
+                    Request::Part(part) => Some(part),
+                    _ => None,
+                });
+                merge(places, postgres.exec(parts).await, "PostgreSQL")
             }
             Queue::Console(console) => {
                 let (places, screens) = sort(requests, |request| match request {

@@ -1,6 +1,7 @@
 //! What every channel kind must do, for each in the list: whatever the incident, whatever the reply.
 
 mod mongodb;
+mod postgres;
 mod reasons;
 mod scene;
 
@@ -99,6 +100,9 @@ fn replies() -> Vec<Reply> {
         replies.push(Reply::DocumentRefused { code, text: "\0\r\n".repeat(1000) });
         replies.push(Reply::CommandRefused { code, text: "\0\r\n".repeat(1000) });
     }
+    for state in ["", "08006", "22P05", "23505", "28P01", "42501", "42P01", "53300", "57P01", "\r\n\u{1b}é"] {
+        replies.push(Reply::SqlRefused { state: state.into(), text: "\0\r\n".repeat(1000) });
+    }
     for status in [
         ExecStatus::Ok,
         ExecStatus::Retry { after_ms: None, cause: None },
@@ -154,6 +158,7 @@ fn only_the_right_kind_of_success_is_a_delivery() {
                 (Transport::Smtp(_), Reply::Smtp { code, .. }) => (200..300).contains(code),
                 (Transport::Exec(_), Reply::Exec(reply)) => reply.status == ExecStatus::Ok,
                 (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
+                (Transport::Postgres(_), Reply::Written(_)) => true,
                 (Transport::Console | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
                 _ => false,
             };

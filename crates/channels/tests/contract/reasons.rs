@@ -134,7 +134,7 @@ fn a_template_makes_the_message_and_one_that_fails_or_is_left_out_leaves_a_note(
     let incident = incident("Disk full");
     let (first, plain) = (delivery(&incident), Delivery { plain: true, ..delivery(&incident) });
     // Programs and archives make of what they get what they like: they need no template.
-    let archives = ["exec", "mongodb", "elasticsearch", "splunk_hec"];
+    let archives = ["exec", "mongodb", "elasticsearch", "splunk_hec", "postgres"];
     for kind in balefire_channels::KINDS.iter().filter(|kind| !archives.contains(&kind.key)) {
         let built_in = channel(kind, &[]);
         let good = channel(kind, &templates(kind.key, "made of {{ incident.title }} by {{ delivery.channel }}"));

@@ -1,0 +1,293 @@
+//! Rows for a PostgreSQL table: many in one statement, committed before anybody hears of success; an answer for each.
+//! Nothing of a session outlives a transaction, so that a pooler may stand between. Knows no row's content and not what a
+//! refusal means for an attempt.
+
+use super::tls::{self, TlsError};
+use super::{describe, harmless, no_answer};
+use balefire_channels::{PostgresLayout, PostgresMisfit, PostgresTransport, Reply, is_about_row, is_about_table};
+use balefire_model::Cause;
+use std::future::Future;
+use std::ops::Range;
+use tokio_postgres::error::DbError;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error};
+use tokio_rustls::TlsConnector;
+
+mod dial;
+use self::dial::{DialError, Wires, dial};
+
+/// What one statement carries: the server reads its list as a whole.
+const STATEMENT_BYTES_MAX: usize = 8 << 20;
+
+/// The table of one channel, and the session with it.
+pub(super) struct Postgres {
+    target: Target,
+    link: Option<Link>,
+}
+
+/// Where rows go, and how to get there.
+struct Target {
+    settings: PostgresTransport,
+    connector: Option<TlsConnector>,
+}
+
+/// A session with a server that has the table.
+struct Link {
+    client: Client,
+    /// `None` once it has ended.
+    connection: Option<Wires>,
+    place: String,
+    layout: PostgresLayout,
+}
+
+impl Postgres {
+    /// Reads the authorities, so that a file that cannot be used is told at once; connects nothing.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub(super) fn open(settings: PostgresTransport) -> Result<Postgres, TlsError> {
+        let connector = dial::connector(&settings)?;
+        Ok(Postgres { target: Target { settings, connector }, link: None })
+    }
+
+    /// Inserts rows; one reply each. `Written` means: committed. Cancel-safe: what was under way may be there or not, and
+    /// its ids say so when it is inserted again.
+    pub(super) async fn exec(&mut self, parts: Vec<Vec<u8>>) -> Vec<Reply> {
+        let mut link = match self.link().await {
+            Ok(link) => link,
+            Err(reply) => return vec![reply; parts.len()],
+        };
+        let (replies, is_sound) = self.target.insert_all(&mut link, &parts).await;
+        if is_sound {
+            self.link = Some(link);
+        }
+        replies
+    }
+
+    /// A session that is there and was not closed meanwhile, or a new one.
+    async fn link(&mut self) -> Result<Link, Reply> {
+        if let Some(mut link) = self.link.take() {
+            // What the server has said since, above all that it goes.
+            let quiet = drive(&mut link.connection, std::future::ready(Ok(()))).await;
+            if quiet.is_ok() && link.connection.is_some() {
+                return Ok(link);
+            }
+            tracing::debug!(place = %link.place, "a session has ended while it had nothing to do");
+        }
+        self.target.link().await
+    }
+}
+
+impl Target {
+    /// A new session with the first server that has the table and takes rows.
+    async fn link(&self) -> Result<Link, Reply> {
+        let mut last = no_answer("no server is set");
+        for endpoint in &self.settings.endpoints {
+            let place = endpoint.to_string();
+            let dialled = dial(&self.settings, self.connector.as_ref(), endpoint);
+            let (client, connection) = match tokio::time::timeout(self.settings.connect_timeout, dialled).await {
+                Ok(Ok(session)) => session,
+                Ok(Err(error)) => {
+                    last = self.no_session(&place, &error);
+                    continue;
+                }
+                Err(_) => {
+                    last = no_answer(format!("{place}: no connection within {:?}", self.settings.connect_timeout));
+                    continue;
+                }
+            };
+            let layout = PostgresLayout::default();
+            let mut link = Link { client, connection: Some(connection), place, layout };
+            match self.look(&mut link).await {
+                Ok(layout) => return Ok(Link { layout, ..link }),
+                Err(reply) => last = reply,
+            }
+        }
+        Err(last)
+    }
+
+    /// One reply for each, in order, and whether the session may be used again. Where a statement fails for what is in a
+    /// row, its halves go on their own, so that only that row fails.
+    async fn insert_all(&self, link: &mut Link, parts: &[Vec<u8>]) -> (Vec<Reply>, bool) {
+        let mut replies = Vec::with_capacity(parts.len());
+        let mut has_looked_again = false;
+        // The last one is the next one.
+        let mut waiting = statements(parts);
+        while let Some(range) = waiting.pop() {
+            let refused = match self.insert(link, &parts[range.clone()]).await {
+                Ok(()) => {
+                    replies.resize(range.end, Reply::Written(link.layout.receipt.clone()));
+                    continue;
+                }
+                Err(refused) => refused,
+            };
+            let state = match &refused {
+                Reply::SqlRefused { state, .. } => state.as_str(),
+                _ => "",
+            };
+            if is_about_row(state) && range.len() > 1 {
+                let middle = range.start + range.len() / 2;
+                waiting.extend([middle..range.end, range.start..middle]);
+            } else if is_about_row(state) {
+                replies.push(refused);
+            } else if is_about_table(state) && !has_looked_again {
+                has_looked_again = true;
+                match self.look(link).await {
+                    Ok(layout) => link.layout = layout,
+                    Err(misfit) => return (fill(replies, parts.len(), misfit), false),
+                }
+                waiting.push(range);
+            } else {
+                // Whoever cannot take these cannot take the next ones; the time of the others is not spent on it.
+                return (fill(replies, parts.len(), refused), false);
+            }
+        }
+        (replies, true)
+    }
+
+    /// One transaction, sent in one piece and answered in one. The time limits are the transaction's own: a pooler would
+    /// hand a session's to somebody else.
+    async fn insert(&self, link: &mut Link, parts: &[Vec<u8>]) -> Result<(), Reply> {
+        let list = match list(parts) {
+            Ok(list) => list,
+            Err(error) => {
+                let detail = format!("a row is no text: {error}");
+                return Err(Reply::SqlRefused { state: "22021".to_owned(), text: detail });
+            }
+        };
+        let begin = format!("BEGIN; {}", self.limits());
+        let (client, statement) = (&link.client, link.layout.insert.as_str());
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&list, Type::TEXT)];
+        let work = async {
+            let (begun, inserted, committed) = tokio::join!(
+                biased;
+                client.batch_execute(&begin),
+                client.query_typed(statement, &parameters),
+                client.batch_execute("COMMIT"),
+            );
+            begun.and(inserted.map(drop)).and(committed)
+        };
+        let done = drive(&mut link.connection, work).await;
+        done.map_err(|error| self.failure(&link.place, &error))
+    }
+
+    fn limits(&self) -> String {
+        let (statement, lock) = (self.settings.statement_timeout.as_millis(), self.settings.lock_timeout.as_millis());
+        format!("SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}")
+    }
+
+    /// Looks at the table, and makes what is missing where that is asked for.
+    async fn look(&self, link: &mut Link) -> Result<PostgresLayout, Reply> {
+        let mut found = self.ask(link).await?;
+        if let Some(migration) = self.settings.table.migration(&found) {
+            let script = format!("BEGIN; {};\n{migration};\nCOMMIT", self.limits());
+            let made = drive(&mut link.connection, link.client.batch_execute(&script)).await;
+            made.map_err(|error| self.failure(&link.place, &error))?;
+            tracing::info!(table = %self.settings.table, place = %link.place, "made what was missing in the database");
+            found = self.ask(link).await?;
+        }
+        // Nothing is given up for a table that somebody can mend.
+        found.map_err(|misfit| no_answer(format!("{}: {}", link.place, harmless(&misfit.to_string()))))
+    }
+
+    async fn ask(&self, link: &mut Link) -> Result<Result<PostgresLayout, PostgresMisfit>, Reply> {
+        let table = &self.settings.table;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&table.schema, Type::TEXT), (&table.name, Type::TEXT)];
+        let (begin, client) = (format!("BEGIN READ ONLY; {}", self.limits()), &link.client);
+        let work = async {
+            let (begun, rows, ended) = tokio::join!(
+                biased;
+                client.batch_execute(&begin),
+                client.query_typed(table.look(), &parameters),
+                client.batch_execute("COMMIT"),
+            );
+            begun.and(rows).and_then(|rows| ended.map(|()| rows))
+        };
+        let rows = drive(&mut link.connection, work).await.map_err(|error| self.failure(&link.place, &error))?;
+        let answer: Option<&str> = rows.first().and_then(|row| row.try_get(0).ok());
+        Ok(table.read(answer.unwrap_or_default()))
+    }
+
+    fn no_session(&self, place: &str, error: &DialError) -> Reply {
+        let cause = match error {
+            DialError::Login(error) if error.as_db_error().is_some() => return self.failure(place, error),
+            // Without a word of the server's: it wants a password and we have none, or the reverse.
+            DialError::Login(error) if tls::find::<std::io::Error>(error).is_none() && !error.is_closed() => {
+                Cause::Auth
+            }
+            DialError::Io(io) if tls::is_certificate_fault(io) => Cause::Auth,
+            DialError::NoTls | DialError::ServerName | DialError::Metadata => Cause::Auth,
+            _ => Cause::Network,
+        };
+        Reply::Failed { cause, detail: format!("{place}: {}", describe(error)) }
+    }
+
+    fn failure(&self, place: &str, error: &Error) -> Reply {
+        match error.as_db_error() {
+            Some(error) => Reply::SqlRefused { state: error.code().code().to_owned(), text: harmless(&words(error)) },
+            None => no_answer(format!("{place}: {}", describe(error))),
+        }
+    }
+}
+
+/// Polls a session while something is done with it. Where the session ends, what was being done hears of it, in the
+/// server's words if it had any.
+async fn drive<T>(connection: &mut Option<Wires>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut work = std::pin::pin!(work);
+    let Some(wires) = connection else { return work.await };
+    let ended = tokio::select! {
+        biased;
+        ended = &mut *wires => ended,
+        done = &mut work => return done,
+    };
+    // Until its end is dropped, nobody who waits for an answer hears that none will come.
+    *connection = None;
+    match (work.await, ended) {
+        (Err(error), Err(last)) if error.as_db_error().is_none() => Err(last),
+        (done, _) => done,
+    }
+}
+
+fn fill(mut replies: Vec<Reply>, count: usize, reply: Reply) -> Vec<Reply> {
+    replies.resize(count, reply);
+    replies
+}
+
+/// The server's message and the rule that was broken. Not its detail, which repeats the row.
+fn words(error: &DbError) -> String {
+    match error.constraint() {
+        Some(constraint) if !error.message().contains(constraint) => {
+            format!("{} (constraint {constraint})", error.message())
+        }
+        _ => error.message().to_owned(),
+    }
+}
+
+/// The parts as one JSON list.
+fn list(parts: &[Vec<u8>]) -> Result<String, std::str::Utf8Error> {
+    let mut list = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum::<usize>() + 2);
+    for part in parts {
+        list.push(if list.is_empty() { '[' } else { ',' });
+        list.push_str(std::str::from_utf8(part)?);
+    }
+    list.push(']');
+    Ok(list)
+}
+
+/// Which parts go together, the last ones first.
+fn statements(parts: &[Vec<u8>]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, part) in parts.iter().enumerate() {
+        if index > start && bytes + part.len() > STATEMENT_BYTES_MAX {
+            ranges.push(start..index);
+            (start, bytes) = (index, 0);
+        }
+        bytes += part.len();
+    }
+    if start < parts.len() {
+        ranges.push(start..parts.len());
+    }
+    ranges.reverse();
+    ranges
+}
