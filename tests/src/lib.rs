@@ -12,6 +12,7 @@ pub mod mongo;
 pub mod opensearch;
 pub mod postfix;
 pub mod python;
+pub mod postgres;
 pub mod relay;
 pub mod rsyslog;
 pub mod server;
