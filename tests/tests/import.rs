@@ -88,3 +88,38 @@ fn a_file_that_is_not_there_is_no_empty_one() {
     assert!(said(&output).contains("cloudmarker.yaml cannot be read"), "{}", said(&output));
     assert!(!site.path("out.yaml").exists());
 }
+
+#[test]
+fn without_files_the_search_path_counts_the_later_over_the_earlier() {
+    let site = site();
+    fs::create_dir(site.path("home")).expect("the directory is ours");
+    fs::write(site.path("home/.cloudmarker.yaml"), "run: [nightly, mockaudit]\nschedule: \"01:00\"\n")
+        .expect("it is ours");
+    fs::write(site.path("home/cloudmarker.yaml"), "schedule: \"02:00\"\n").expect("it is ours");
+    let output = site.command(&["import", "cloudmarker", "-o", "out.yaml"]).env("HOME", site.path("home")).output();
+    let output = output.expect("the binary can be started");
+    assert!(output.status.success(), "{}", said(&output));
+    let written = fs::read_to_string(site.path("out.yaml")).expect("it was written");
+    // The file of the working directory is the last one: its audit runs, at the time of the one before.
+    assert!(written.contains("at: \"02:00\"") && !written.contains("mockaudit"), "{written}");
+    let files = ["home/.cloudmarker.yaml", "home/cloudmarker.yaml", "cloudmarker.yaml", "cloudmarker-balefire.yaml"];
+    let places: Vec<usize> = files
+        .iter()
+        .map(|name| written.find(&site.path(name).display().to_string()).unwrap_or_else(|| panic!("{name}: {written}")))
+        .collect();
+    assert!(places.is_sorted(), "the command has them in their order: {written}");
+}
+
+#[test]
+fn cloudmarkers_own_configuration_is_imported_alone_and_shown() {
+    let site = site();
+    let printed = site.run(&["import", "cloudmarker", "--print-base-config"]);
+    let base = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(printed.status.success() && base.contains("mockevent") && !site.path("balefire-data").exists(), "{base}");
+    let to = site.path("out.yaml").display().to_string();
+    let alone = site.run(&["import", "cloudmarker", "--base-only", "--no-schedule", "-o", &to]);
+    assert!(alone.status.success(), "{}", said(&alone));
+    let written = fs::read_to_string(&to).expect("it was written");
+    assert!(written.contains("layout: cloudmarker") && !written.contains("runs:"), "{written}");
+    assert!(!written.contains("es1") && !written.contains("mail"), "no file counts: {written}");
+}

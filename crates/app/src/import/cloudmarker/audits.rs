@@ -26,7 +26,7 @@ pub(super) struct Audit {
 
 /// The audits that `run` names.
 pub(super) fn read(tree: &Node, report: &mut Report) -> Vec<Audit> {
-    let named = tree.get("run").map(names).unwrap_or_default();
+    let named = tree.get("run").map(|node| names(node, "run", report)).unwrap_or_default();
     if named.is_empty() {
         report.note(
             Verdict::NoCounterpart,
@@ -69,10 +69,13 @@ fn audit(key: &str, node: &Node, tree: &Node, report: &mut Report) -> Audit {
         let text = format!("Cloudmarker skips it in silence{hint}");
         report.note(Verdict::NoCounterpart, At(&setting, Some(&known.place)), "", &text);
     }
-    let of = |name: &str| node.get(name).map(names).unwrap_or_default();
+    let of = |name: &str, report: &mut Report| {
+        let setting = format!("audits.{key}.{name}");
+        node.get(name).map(|node| names(node, &setting, report)).unwrap_or_default()
+    };
     let mut others = Vec::new();
     for name in ["clouds", "events"] {
-        for (plugin, place) in of(name) {
+        for (plugin, place) in of(name, report) {
             let setting = format!("audits.{key}.{name}");
             let is_known = tree.get("plugins").is_some_and(|plugins| plugins.get(&plugin).is_some());
             if is_known || is_own_event_or_cloud(&plugin) {
@@ -89,16 +92,38 @@ fn audit(key: &str, node: &Node, tree: &Node, report: &mut Report) -> Audit {
             others.push(plugin);
         }
     }
-    Audit { key: key.to_owned(), stores: of("stores"), alerts: of("alerts"), others }
+    let (stores, alerts) = (of("stores", report), of("alerts", report));
+    Audit { key: key.to_owned(), stores, alerts, others }
 }
 
-fn names(node: &Node) -> Vec<(String, Place)> {
+/// The names of a list; what is none is told.
+fn names(node: &Node, setting: &str, report: &mut Report) -> Vec<(String, Place)> {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
-        Value::Scalar { .. } => std::slice::from_ref(node),
-        Value::Null | Value::Map(_) => &[],
+        Value::Null => &[],
+        Value::Scalar { .. } => {
+            let text =
+                "one text counts as one name; Cloudmarker takes each letter of it for a name, and does not start";
+            report.note(Verdict::Changed, At(setting, Some(&node.place)), "", text);
+            std::slice::from_ref(node)
+        }
+        Value::Map(entries) => {
+            let text = "a mapping, of which Cloudmarker takes the keys; write a list";
+            report.note(Verdict::Changed, At(setting, Some(&node.place)), "", text);
+            return entries.iter().map(|(key, _)| (key.name.clone(), key.place.clone())).collect();
+        }
     };
-    items.iter().filter_map(|item| text_of(item).map(|text| (text.to_owned(), item.place.clone()))).collect()
+    let mut names = Vec::new();
+    for item in items {
+        match text_of(item) {
+            Some(text) => names.push((text.to_owned(), item.place.clone())),
+            None => {
+                let text = format!("found {}; allowed: a name. Cloudmarker does not start with it", item.found());
+                report.note(Verdict::NoCounterpart, At(setting, Some(&item.place)), "", &text);
+            }
+        }
+    }
+    names
 }
 
 /// The condition that a record is of this audit.

@@ -28,6 +28,11 @@ impl<'a> Params<'a> {
             Some(Value::Map(entries)) => entries.iter().map(|(key, node)| (key.name.as_str(), node)).collect(),
             _ => Vec::new(),
         };
+        if let Some(node) = node.filter(|node| !matches!(node.value, Value::Map(_))) {
+            let text =
+                format!("found {}; allowed: a mapping of arguments. Cloudmarker does not start with it", node.found());
+            report.note(Verdict::NoCounterpart, At(path, Some(&node.place)), "", &text);
+        }
         Params { path: path.to_owned(), to: to.to_owned(), place: place.clone(), entries, taken: Vec::new(), report }
     }
 

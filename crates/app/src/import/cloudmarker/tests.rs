@@ -270,6 +270,26 @@ fn what_cloudmarker_skips_in_silence_is_told_with_what_was_meant() {
 }
 
 #[test]
+fn what_is_of_another_form_than_cloudmarker_takes_is_told() {
+    let text = "plugins:\n  m: {plugin: cloudmarker.stores.esstore.EsStore, params: [host]}\n  \
+                e: {plugin: cloudmarker.stores.filestore.FileStore, params: }\n\
+                audits: {a: {stores: m, alerts: [{e: 1}, e], events: {x: 1}}}\nrun: a\n";
+    let case = Case::new(&[text]);
+    case.is_good();
+    for (setting, words) in [
+        ("plugins.m.params", "a list of 1"),
+        ("plugins.e.params", "found nothing"),
+        ("audits.a.stores", "each letter"),
+        ("audits.a.alerts", "a mapping of 1"),
+        ("audits.a.events", "takes the keys"),
+        ("run", "each letter"),
+    ] {
+        let said = case.said(setting);
+        assert!(said.iter().any(|line| line.contains(words)), "{setting}: {said:?}");
+    }
+}
+
+#[test]
 fn an_unquoted_time_and_an_empty_file_are_told() {
     let case = Case::new(&["schedule: 23:30\n", ""]);
     case.is_good();
