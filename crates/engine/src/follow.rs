@@ -230,7 +230,7 @@ impl Engine {
     fn fallback_due(&self, index: usize, fallback: &Fallback) -> Option<(DeliveryId, Timestamp)> {
         let queue = &self.state.queues[index];
         let (_, cause) = queue.failing.filter(|_| queue.told_by.is_some())?;
-        if !fallback.on.takes_failing(cause) {
+        if !fallback.on.iter().any(|on| on.takes_failing(cause)) {
             return None;
         }
         let target = self.state.names.iter().position(|name| *name == fallback.channel);
@@ -264,7 +264,7 @@ impl Engine {
         let waits = Waits { about, delivery, reason: letter.reason, has_opened: true };
         for (step, fallback) in (0..).zip(&policy.fallback) {
             let is_taken = self.state.is_taken_by(delivery, &fallback.channel);
-            if !is_taken && fallback.on.takes_given_up(cause) {
+            if !is_taken && fallback.on.iter().any(|on| on.takes_given_up(cause)) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
                 let followed = self.stands_in(&waits, (policy, step), because);
                 self.record(now, Record::FollowedUp(followed), effects);

@@ -49,7 +49,7 @@ pub struct Fallback {
     /// How long a delivery must have waited.
     pub after: Duration,
     /// For which failures.
-    pub on: FallbackOn,
+    pub on: Vec<FallbackOn>,
 }
 
 /// For which failures a fallback steps in.

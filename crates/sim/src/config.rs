@@ -111,7 +111,8 @@ fn fallback(random: &mut Random, name: &str, left_out: Option<&str>) -> Vec<Fall
         return steps;
     }
     for _ in 0..random.between(1, 3) {
-        let on = random.pick(&[FallbackOn::Any, FallbackOn::Auth, FallbackOn::Network, FallbackOn::Rejected]);
+        let any = [FallbackOn::Any, FallbackOn::Auth, FallbackOn::Network, FallbackOn::Rejected];
+        let on = (0..random.between(1, 2)).map(|_| random.pick(&any)).collect();
         let after = Duration::from_secs(random.pick(&[0, 5, 60, 900, 14_400]));
         steps.push(Fallback { channel: random.pick(&there).to_owned(), after, on });
     }

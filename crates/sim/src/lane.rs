@@ -130,7 +130,8 @@ impl Lane {
     /// The channels that its fallback names for a cause, and after how long.
     pub(crate) fn steps(&self, takes: impl Fn(FallbackOn) -> bool) -> Vec<(String, std::time::Duration)> {
         let fallback = self.policy.as_ref().map(|policy| policy.fallback.as_slice()).unwrap_or_default();
-        fallback.iter().filter(|step| takes(step.on)).map(|step| (step.channel.clone(), step.after)).collect()
+        let taken = fallback.iter().filter(|step| step.on.iter().any(|on| takes(*on)));
+        taken.map(|step| (step.channel.clone(), step.after)).collect()
     }
 }
 

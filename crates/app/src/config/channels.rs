@@ -205,7 +205,7 @@ fn read_fallback(reader: &Reader<'_>) -> Fallback {
     ];
     let doc = "For which failures: refused credentials (`auth`), a far side that cannot be reached or does not answer \
                (`network`), a message that was given up (`rejected`), or all of them.";
-    let on = reader.one_of("on", doc, &causes).default_shown(FallbackOn::Any, "any");
+    let on = reader.some_of("on", doc, &causes).default_shown(vec![FallbackOn::Any], "any");
     Fallback { channel, after, on }
 }
 

@@ -6,6 +6,7 @@ use super::http::Token;
 use super::sources::Source;
 use super::*;
 use balefire_channels::KINDS;
+use balefire_engine::FallbackOn;
 use balefire_intake::formats::Format;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -228,6 +229,15 @@ fn a_channel_that_only_steps_in_or_is_escalated_to_is_not_unreached() {
     let loaded = load(text).unwrap_or_else(|problems| panic!("{problems}"));
     let found: Vec<_> = loaded.findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
     assert_eq!(found, [("channel-unreached", "alone"), ("channel-unreached", "far")]);
+}
+
+#[test]
+fn a_fallback_is_there_for_one_kind_of_failure_or_for_several() {
+    let text = "channels:\n  a: {console: {}, fallback: [{channel: b}, {channel: b, on: auth}, \
+                {channel: b, on: [network, rejected]}]}\n  b: {console: {}}\nroutes: [{name: all, to: a}]\n";
+    let loaded = load(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let on: Vec<&[FallbackOn]> = loaded.config.channels[0].fallback.iter().map(|step| step.on.as_slice()).collect();
+    assert_eq!(on, [&[FallbackOn::Any][..], &[FallbackOn::Auth], &[FallbackOn::Network, FallbackOn::Rejected]]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn backed(name: &str, fallback: &[(&str, u64, FallbackOn)]) -> ChannelPolicy
     let step = |(channel, after, on): &(&str, u64, FallbackOn)| Fallback {
         channel: (*channel).to_owned(),
         after: Duration::from_secs(*after),
-        on: *on,
+        on: vec![*on],
     };
     ChannelPolicy { fallback: fallback.iter().map(step).collect(), ..channel(name) }
 }

@@ -229,6 +229,29 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Some of some words, at least one; one alone is a list of one.
+    pub fn some_of<T: Copy>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Field<'_, 'a, Vec<T>> {
+        let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        let allowed = format!("one or more of {}", names.join(", "));
+        let one = |node: &Node| {
+            let text = scalar(node, &allowed)?;
+            words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or(allowed.clone())
+        };
+        self.field(name, doc, Shape::List(Box::new(Shape::OneOf(names))), |node| match &node.value {
+            Value::List(items) if items.is_empty() => Err(allowed.clone()),
+            Value::List(items) => {
+                let named = |item: &Node| one(item).map_err(|allowed| format!("{allowed}, not {}", item.found()));
+                items.iter().map(named).collect()
+            }
+            _ => Ok(vec![one(node)?]),
+        })
+    }
+
     /// A list of texts; one text alone is a list of one.
     pub fn texts(&self, name: &'static str, doc: &'static str) -> Field<'_, 'a, Vec<String>> {
         self.field(name, doc, Shape::List(Box::new(Shape::Text("text"))), |node| match &node.value {
