@@ -11,6 +11,7 @@ pub mod injection;
 pub mod mongo;
 pub mod opensearch;
 pub mod postfix;
+pub mod pooler;
 pub mod python;
 pub mod postgres;
 pub mod relay;

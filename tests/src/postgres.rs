@@ -100,7 +100,7 @@ impl Postgres {
         }
         postgres.give_away();
         let made = postgres
-            .account("initdb")
+            .program("initdb")
             .args(["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8"])
             .args(["--locale=C", "--no-sync", "--pgdata"])
             .arg(postgres.path("data"))
@@ -120,7 +120,7 @@ impl Postgres {
     /// # Panics
     /// Where it does not come up.
     pub fn resume(&mut self) {
-        let mut command = self.account("postgres");
+        let mut command = self.program("postgres");
         command.arg("-D").arg(self.path("data")).arg("-p").arg(self.address.port().to_string());
         let sockets = self.dir.path().display();
         let mut options = vec![
@@ -217,6 +217,16 @@ impl Postgres {
         command.spawn().expect("psql can be started")
     }
 
+    /// What SQL as [`USER`] gives through whatever listens at this address.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    #[must_use]
+    pub fn through(&self, address: SocketAddr, sql: &str) -> String {
+        let uri = format!("postgresql://{USER}:{PASSWORD}@{address}/{DATABASE}");
+        said(&Command::new("psql").args(["-X", "-q", "-At", &uri, "-c", sql]).output().expect("psql can be started"))
+    }
+
     fn psql(&self, user: &str, database: &str) -> Command {
         let mut command = Command::new("psql");
         command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database, "-h"]);
@@ -263,9 +273,9 @@ impl Postgres {
         self.dir.path().join(name)
     }
 
-    /// One of its programs, as its account where we are root.
-    fn account(&self, program: &str) -> Command {
-        let program = self.programs.join(program);
+    /// A program of this Debian package, as the server's account where we are root.
+    pub(crate) fn account(&self, program: &Path, package: &str) -> Command {
+        let program = needed(program, package);
         if !rustix::process::geteuid().is_root() {
             return Command::new(program);
         }
@@ -273,6 +283,10 @@ impl Postgres {
         command.args([&format!("--reuid={ACCOUNT}"), &format!("--regid={ACCOUNT}"), "--clear-groups"]).arg(program);
         command.current_dir(self.dir.path());
         command
+    }
+
+    fn program(&self, name: &str) -> Command {
+        self.account(&self.programs.join(name), "postgresql")
     }
 
     fn give_away(&self) {

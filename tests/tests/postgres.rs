@@ -2,6 +2,7 @@
 //! happens to the server, the table, the connection or the login, and what is refused is told of alone.
 
 use balefire_tests::certificates::Certificates;
+use balefire_tests::pooler::Pooler;
 use balefire_tests::postgres::{DATABASE, PASSWORD, PLAN, Postgres, SHIPPED, USER};
 use balefire_tests::relay::Relay;
 use balefire_tests::server::{Server, Site};
@@ -487,6 +488,28 @@ fn a_table_that_is_changed_under_way_is_looked_at_again() {
     postgres.run("ALTER TABLE blueteam.elsewhere RENAME TO alert_history");
     ids.extend(waits);
     wait_until_empty(&server);
+    each_is_there_once(&postgres, "alert_id", &ids);
+}
+
+#[test]
+fn a_pooler_may_stand_between_and_nothing_of_ours_is_left_in_its_session() {
+    let Some(postgres) = Postgres::start(PLAN) else { return };
+    let pooler = Pooler::before(&postgres);
+    let site = site(pooler.address, ", timeout: 8s");
+    let server = site.start();
+    let mut ids = Vec::new();
+    for batch in 0..5 {
+        ids.extend(send(&server, batch, 300));
+        wait_until_empty(&server);
+        let left = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), \
+                    (SELECT count(*) FROM pg_prepared_statements), pg_backend_pid()";
+        let found = postgres.through(pooler.address, left);
+        assert!(found.starts_with("0|0|0|"), "{found}");
+        // The one session is anybody's: ours ends in the middle of nothing and goes on with the next.
+        if batch == 2 {
+            postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'soc'");
+        }
+    }
     each_is_there_once(&postgres, "alert_id", &ids);
 }
 
