@@ -1,48 +1,23 @@
 //! A clock that is set forward and back while the server runs: nothing is lost, nothing becomes two deliveries, and what
 //! waits goes on.
 
+use balefire_tests::clock;
 use balefire_tests::deliveries::nothing_is_lost;
 use balefire_tests::server::{Server, Site};
 use balefire_tests::sink::{Reply, Sink};
 use balefire_tests::storm::Storm;
 use balefire_tests::{note, wait};
 use serde_json::json;
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where Debian has libfaketime, which stands between a process and the clock.
-fn library() -> PathBuf {
-    let places = fs::read_dir("/usr/lib").expect("there is a /usr/lib").flatten();
-    let mut found = places.map(|place| place.path().join("faketime/libfaketimeMT.so.1"));
-    found.find(|path| path.exists()).expect("install the Debian package faketime, or run scripts/test")
-}
-
 /// A site whose servers follow a clock that can be set.
 fn site(sink: &Sink) -> Site {
-    let site = Site::new(&format!(
+    clock::with_own_clock(Site::new(&format!(
         "channels: {{hook: {{webhook: {{url: \"{}\"}}, retry: {{initial: 200ms, cap: 500ms}}}}}}\nrouting: custom\n\
          routes: [{{name: all, to: [hook]}}]\n",
         sink.url()
-    ));
-    set_clock(&site, 0);
-    let file = site.path("clock").display().to_string();
-    site.with_variable("LD_PRELOAD", &library().display().to_string())
-        .with_variable("FAKETIME_TIMESTAMP_FILE", &file)
-        .with_variable("FAKETIME_NO_CACHE", "1")
-        // A machine's monotonic clock is never set.
-        .with_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .with_variable("DONT_FAKE_MONOTONIC", "1")
-        .with_variable("NO_FAKE_STAT", "1")
-}
-
-/// Sets the servers' clock so many seconds before or after the machine's. Whole, or not at all: the server reads it all
-/// the time.
-fn set_clock(site: &Site, seconds: i64) {
-    let next = site.path("clock.next");
-    fs::write(&next, format!("{seconds:+}\n")).expect("the clock is ours");
-    fs::rename(next, site.path("clock")).expect("the clock is ours");
+    )))
 }
 
 /// By how many seconds the server's clock differs from the machine's, as an incident that it has just received says.
@@ -63,7 +38,7 @@ fn a_clock_that_is_set_forward_and_back_under_load_loses_nothing_and_doubles_not
     storm.aim(server.address());
     let mut acknowledged = Vec::new();
     for seconds in [7_200, 3_600, -5, 0, 86_400, -86_400, 0] {
-        set_clock(&site, seconds);
+        clock::set(&site, seconds);
         acknowledged
             .push(server.accept(&json!({"title": format!("the clock is {seconds} s off"), "severity": "critical"})));
         let off = seconds_off(&server, &acknowledged[acknowledged.len() - 1]);
@@ -74,7 +49,7 @@ fn a_clock_that_is_set_forward_and_back_under_load_loses_nothing_and_doubles_not
     assert!(book.refused.is_empty() && book.unanswered == 0, "{:?}, {} unanswered", book.refused, book.unanswered);
     acknowledged.extend(book.acknowledged);
     // A restart while the clock is behind, too.
-    set_clock(&site, -3_600);
+    clock::set(&site, -3_600);
     server.kill();
     let server = site.start();
     let delivered = nothing_is_lost(&server, &sink, &acknowledged);
@@ -93,7 +68,7 @@ fn what_waits_for_its_next_attempt_survives_a_clock_that_is_set_and_comes_under_
     let server = site.start();
     let mut ids = Vec::new();
     for seconds in [0, 3_600, 7_200, 7_198] {
-        set_clock(&site, seconds);
+        clock::set(&site, seconds);
         for nth in 0..20 {
             ids.push(server.accept(&json!({"title": format!("{nth} at {seconds} s"), "severity": "high"})));
         }

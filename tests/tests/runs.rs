@@ -100,6 +100,29 @@ fn a_run_that_never_ends_is_closed_and_says_so() {
 }
 
 #[test]
+fn a_run_that_is_closed_late_leaves_the_files_of_a_newer_one() {
+    let site = site("3s");
+    let server = site.start();
+    let of = |mut record: Value, version: &str| {
+        record["com"]["audit_version"] = json!(version);
+        record
+    };
+    let old = "20261121_000000";
+    server.send(&json!([of(mark("nightly", "begin_audit"), old), of(record("nightly", 1), old)])).expect(202);
+    let new = record("nightly", 2);
+    server.send(&json!([mark("nightly", "begin_audit"), new, mark("nightly", "end_audit")])).expect(202);
+    wait::until("both ends are delivered", || {
+        let ends = ends(&server);
+        let is_done = ends.iter().all(|end| end["deliveries"][0]["status"] == "delivered");
+        if is_done && ends.len() == 2 { Ok(()) } else { Err(format!("{ends:?}")) }
+    });
+    assert_eq!(stored(&site, "nightly_mockcloud"), Ok(vec![new]));
+    let names: Vec<_> = fs::read_dir(site.path("store")).expect("it was made").flatten().collect();
+    let unfinished = names.iter().filter(|entry| entry.file_name().to_string_lossy().ends_with(".tmp")).count();
+    assert_eq!(unfinished, 0, "{names:?}");
+}
+
+#[test]
 fn a_program_is_done_once_for_each_run() {
     let site = Site::new(
         "channels:\n  store:\n    collect: run\n    exec:\n      \

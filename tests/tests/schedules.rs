@@ -1,9 +1,11 @@
-//! Scheduled runs, end to end: records taken, failures told, nothing started twice, and the command line.
+//! Scheduled runs, end to end: records taken, failures told, nothing started twice, overlaps, downtimes, reloads, what a
+//! scrape sees, and the command line.
 
 use balefire_tests::server::{Server, Site};
-use balefire_tests::wait;
+use balefire_tests::{clock, wait};
 use serde_json::Value;
 use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A site with one schedule that never comes by itself during a test.
 fn site(schedule: &str) -> Site {
@@ -14,13 +16,66 @@ fn shell(script: &str) -> String {
     format!("command: [sh, -c, {}]", serde_json::to_string(script).expect("a text is JSON"))
 }
 
+/// Daily in about half a day, so that nothing comes by itself; half a day and an hour later it is due.
+fn at_half_a_day() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    format!("at: \"{:02}:00\", timezone: UTC, cwd: \"{{dir}}\"", (now / 3600 + 12) % 24)
+}
+
+/// How far the clock is set for what is due in half a day.
+const HALF_A_DAY: i64 = 13 * 3600;
+
+/// A keeper looks at the clock at least every 20 s.
+const NOTICED: Duration = Duration::from_secs(90);
+
+fn configuration(schedules: &[(&str, String)]) -> String {
+    let lines: String = schedules.iter().map(|(name, settings)| format!("    {name}: {{{settings}}}\n")).collect();
+    format!("routing: custom\nruns:\n  schedules:\n{lines}")
+}
+
 fn start(site: &Site) {
-    let output = site.run(&["runs", "start", "audit"]);
+    start_named(site, "audit");
+}
+
+fn start_named(site: &Site, name: &str) {
+    let output = site.run(&["runs", "start", name]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn run_of(server: &Server) -> Value {
     server.get("/api/v1/runs").expect(200).json()["runs"][0].clone()
+}
+
+fn run_named(server: &Server, name: &str) -> Value {
+    let runs = server.get("/api/v1/runs").expect(200).json();
+    let found = runs["runs"].as_array().and_then(|runs| runs.iter().find(|run| run["name"] == name));
+    found.cloned().unwrap_or(Value::Null)
+}
+
+/// How often a command that says so has been started.
+fn starts(site: &Site, name: &str) -> usize {
+    fs::read_to_string(site.path(&format!("starts-{name}"))).map_or(0, |text| text.lines().count())
+}
+
+/// The causes of what was told of a schedule, the oldest first.
+fn causes(server: &Server, name: &str) -> Vec<String> {
+    let mut told = incidents(server, "balefire");
+    told.retain(|incident| incident["detected_by"] == "balefire.run_failed" && incident["labels"]["schedule"] == name);
+    told.iter().filter_map(|incident| incident["labels"]["cause"].as_str().map(str::to_owned)).collect()
+}
+
+fn causes_are(server: &Server, name: &str, expected: &[&str]) {
+    wait::within(NOTICED, &format!("of {name} is told {expected:?}"), || match causes(server, name) {
+        causes if causes == expected => Ok(()),
+        causes => Err(format!("{causes:?}")),
+    });
+}
+
+/// A line of what a scrape gets: its value.
+fn scraped(server: &Server, series: &str) -> Option<f64> {
+    let text = server.get("/metrics").expect(200).text();
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    values.next()
 }
 
 /// Waits until a run has ended, and gives what is known of the schedule.
@@ -90,7 +145,10 @@ fn a_command_that_fails_is_an_incident_without_secrets_and_a_good_run_ends_it() 
 
 #[test]
 fn a_command_out_of_time_ends_with_all_that_it_started() {
-    let site = site(&format!("{}, timeout: 500ms, cwd: \"{{dir}}\"", shell("sleep 600 & echo $! > child; wait")));
+    let site = site(&format!(
+        "{}, timeout: 500ms, cwd: \"{{dir}}\"",
+        shell("trap '' TERM; sleep 600 & echo $! > child; wait")
+    ));
     let server = site.start();
     start(&site);
     ended(&server);
@@ -136,7 +194,7 @@ fn the_files_of_a_run_come_in_between_its_marks_and_older_ones_do_not() {
     let site = site(&format!("{}, cwd: \"{{dir}}\", records: {{files: out}}", shell(script)));
     fs::create_dir(site.path("out")).expect("a directory can be made");
     fs::write(site.path("out/old.json"), "[{\"title\":\"old\"}]").expect("a file can be written");
-    wait::pause(std::time::Duration::from_millis(100));
+    wait::pause(Duration::from_millis(100));
     let server = site.start();
     start(&site);
     assert_eq!(ended(&server)["last"]["accepted"], 2);
@@ -180,4 +238,158 @@ fn a_timetable_starts_a_run_by_itself_once_for_its_time() {
     let server = site.start();
     assert_eq!(run_of(&server)["last"]["started"], first, "a restart in the same minute starts nothing");
     assert_eq!(fs::read_to_string(site.path("starts")).expect("it ran"), "x\n");
+}
+
+#[test]
+fn a_run_that_is_due_while_the_one_before_runs_is_left_out_or_waits_or_ends_that_one() {
+    let command = |name: &str| {
+        let script = format!("echo x >> starts-{name}; until test -e go-{name}; do sleep 0.1; done");
+        format!("{}, {}, overlap: {name}", shell(&script), at_half_a_day())
+    };
+    let names = ["skip", "queue", "kill-previous"];
+    let site = clock::with_own_clock(Site::new(&configuration(&names.map(|name| (name, command(name))))));
+    let server = site.start();
+    for name in names {
+        start_named(&site, name);
+        wait::until("the command runs", || if starts(&site, name) == 1 { Ok(()) } else { Err(name.to_owned()) });
+    }
+    clock::set(&site, HALF_A_DAY);
+    for name in names {
+        causes_are(&server, name, &["overlap"]);
+    }
+    wait::within(NOTICED, "the next run has begun in place of the one before", || {
+        match starts(&site, "kill-previous") {
+            2 => Ok(()),
+            count => Err(count.to_string()),
+        }
+    });
+    let fault = run_named(&server, "kill-previous")["last"]["fault"].to_string();
+    assert!(fault.contains("its next run was due"), "{fault}");
+    assert_eq!(run_named(&server, "queue")["queued"], true);
+    assert_eq!(run_named(&server, "skip")["queued"], false);
+    assert_eq!((starts(&site, "skip"), starts(&site, "queue")), (1, 1));
+    assert_eq!(scraped(&server, "balefire_schedule_running{schedule=\"skip\"}"), Some(1.0));
+    for name in names {
+        fs::write(site.path(&format!("go-{name}")), "").expect("a file can be written");
+        wait::until("its runs have ended well", || {
+            let run = run_named(&server, name);
+            let is_over = run["state"] == "idle" && run["queued"] == false && run["last"]["fault"].is_null();
+            let count = starts(&site, name);
+            if is_over && (count == 2 || name == "skip") { Ok(()) } else { Err(format!("{count} starts, {run}")) }
+        });
+        causes_are(&server, name, &["overlap"]);
+        let series = format!("balefire_schedule_failures_total{{schedule=\"{name}\",cause=\"overlap\"}}");
+        assert_eq!(scraped(&server, &series), Some(1.0), "{series}");
+    }
+    assert_eq!(starts(&site, "skip"), 1, "what was left out is not made up for");
+}
+
+#[test]
+fn after_a_downtime_a_run_is_caught_up_with_once_or_told_as_missed() {
+    let command = |name: &str, catch_up: &str| {
+        format!("{}, {}, catch_up: {catch_up}", shell(&format!("echo x >> starts-{name}")), at_half_a_day())
+    };
+    let schedules = [("caught", command("caught", "6h")), ("missed", command("missed", "30m"))];
+    let site = clock::with_own_clock(Site::new(&configuration(&schedules)));
+    site.start().terminate();
+    clock::set(&site, HALF_A_DAY);
+    let mut server = site.start();
+    let last = wait::within(NOTICED, "the run is caught up with", || {
+        let run = run_named(&server, "caught");
+        let is_over = run["state"] == "idle" && run["last"].is_object();
+        if is_over { Ok(run["last"].clone()) } else { Err(run.to_string()) }
+    });
+    assert_eq!((starts(&site, "caught"), &last["fault"]), (1, &Value::Null), "{last}");
+    causes_are(&server, "missed", &["missed"]);
+    assert_eq!((starts(&site, "missed"), &run_named(&server, "missed")["last"]), (0, &Value::Null));
+    server.kill();
+    let server = site.start();
+    assert_eq!(run_named(&server, "caught")["last"], last);
+    causes_are(&server, "missed", &["missed"]);
+    assert_eq!((starts(&site, "caught"), starts(&site, "missed")), (1, 0), "what is settled is settled");
+}
+
+#[test]
+fn a_reload_brings_schedules_into_force_and_a_run_under_way_ends_as_it_began() {
+    let settings = |script: &str| format!("{}, {}", shell(script), at_half_a_day());
+    let first = settings("echo old >> said; until test -e go; do sleep 0.1; done; echo old ends >> said");
+    let site = Site::new(&configuration(&[("audit", first.clone()), ("other", first)]));
+    let server = site.start();
+    start(&site);
+    wait::until("the command runs", || fs::read_to_string(site.path("said")).map_err(|error| error.to_string()));
+    let reload = |schedules: &[(&str, String)]| {
+        site.configure(&configuration(schedules));
+        server.post("/api/v1/reload", "").expect(200);
+    };
+    reload(&[("new", settings("exit 3")), ("audit", settings("echo new >> said"))]);
+    let names = |server: &Server| {
+        let runs = server.get("/api/v1/runs").expect(200).json();
+        let names = runs["runs"].as_array().expect("a list").iter();
+        names.map(|run| run["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&server), ["new", "audit"]);
+    assert_eq!(site.run(&["runs", "start", "other"]).status.code(), Some(5), "it is not there any more");
+    start_named(&site, "new");
+    causes_are(&server, "new", &["exit"]);
+    assert_eq!(run_named(&server, "audit")["state"], "running", "a reload ends no run");
+    // Out of the configuration while it runs, it is still shown, and ends well.
+    reload(&[("other", settings("true"))]);
+    assert_eq!(names(&server), ["other", "audit"]);
+    fs::write(site.path("go"), "").expect("a file can be written");
+    wait::until("it is gone when it has ended", || {
+        let names = names(&server);
+        if names == ["other"] { Ok(()) } else { Err(format!("{names:?}")) }
+    });
+    wait::until("and nobody waits for its next success", || {
+        match scraped(&server, "balefire_schedule_last_success_timestamp_seconds{schedule=\"audit\"}") {
+            None => Ok(()),
+            Some(value) => Err(value.to_string()),
+        }
+    });
+    start_named(&site, "other");
+    reload(&[("audit", settings("echo new >> said"))]);
+    assert!(run_named(&server, "audit")["last"]["fault"].is_null(), "it remembers: {}", run_named(&server, "audit"));
+    start(&site);
+    wait::until("the new command has run", || {
+        let said = fs::read_to_string(site.path("said")).expect("it is there");
+        if said == "old\nold ends\nnew\n" { Ok(()) } else { Err(said) }
+    });
+    assert_eq!(causes(&server, "audit"), [""; 0]);
+}
+
+#[test]
+fn a_scrape_sees_when_a_schedule_last_ran_and_succeeded_also_after_a_restart() {
+    let site = site(&format!("{}, cwd: \"{{dir}}\"", shell("test -e good")));
+    let mut server = site.start();
+    let series = |name: &str| format!("balefire_schedule_{name}{{schedule=\"audit\"}}");
+    assert_eq!(scraped(&server, &series("last_success_timestamp_seconds")), None);
+    start(&site);
+    ended(&server);
+    assert_eq!(scraped(&server, &series("last_success_timestamp_seconds")), None);
+    let failures = "balefire_schedule_failures_total{schedule=\"audit\",cause=\"exit\"}";
+    assert_eq!(scraped(&server, failures), Some(1.0));
+    fs::write(site.path("good"), "").expect("a file can be written");
+    start(&site);
+    let success = wait::until("a good run", || {
+        scraped(&server, &series("last_success_timestamp_seconds")).ok_or_else(|| run_of(&server).to_string())
+    });
+    fs::remove_file(site.path("good")).expect("it is there");
+    start(&site);
+    wait::until("another failure", || match scraped(&server, failures) {
+        Some(2.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let read = |server: &Server, name: &str| scraped(server, &series(name)).expect("it is there");
+    let started = read(&server, "last_start_timestamp_seconds");
+    let took = read(&server, "last_duration_seconds");
+    assert!(started >= success && success > 1.7e9 && (0.0..60.0).contains(&took), "{started} {success} {took}");
+    server.terminate();
+    let server = site.start();
+    wait::until("a scrape knows the time before", || match scraped(&server, &series("running")) {
+        Some(0.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(read(&server, "last_success_timestamp_seconds"), success);
+    assert_eq!(read(&server, "last_start_timestamp_seconds"), started);
+    assert_eq!(read(&server, "last_duration_seconds"), took);
 }
