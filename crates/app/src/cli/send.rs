@@ -33,7 +33,7 @@ Examples:
   some-scanner | balefire send                   the same from standard input
   balefire send --title Test --wait              and wait for its deliveries
   balefire send nightly_azcloud.json             the records of a cloud audit, as they are
-  balefire send /tmp/cloudmarker                 all files of a directory, and then the ends of their runs
+  balefire send /tmp/cloudmarker                 all files of a directory, as runs
   balefire send --mock-audit                     such records without a cloud
 
 Every item is answered for itself: `accepted ID severity title` on standard output, what was refused with its reason on
