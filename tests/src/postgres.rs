@@ -115,6 +115,31 @@ impl Postgres {
         Some(postgres)
     }
 
+    /// A standby of it that has every row before its commit is told of.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    #[must_use]
+    pub fn standby(&self) -> Postgres {
+        let dir = tempfile::Builder::new().prefix("balefire-pg-").tempdir().expect("a directory can be made");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("the directory is ours");
+        let programs = self.programs.clone();
+        let mut standby = Postgres { dir, programs, daemon: None, has_tls: false, address: free_address() };
+        standby.give_away();
+        let mut copy = standby.program("pg_basebackup");
+        copy.args(["-U", "postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-h"]);
+        copy.arg(self.dir.path()).args(["-p", &self.address.port().to_string(), "-D"]).arg(standby.path("data"));
+        said(&copy.output().expect("pg_basebackup can be started"));
+        standby.resume();
+        self.run("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.run("SELECT pg_reload_conf()");
+        wait::until("the standby is waited for", || match self.sql("SELECT sync_state FROM pg_stat_replication") {
+            state if state == "sync" => Ok(()),
+            state => Err(state),
+        });
+        standby
+    }
+
     /// Starts it again where it was.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ use balefire_tests::server::{Server, Site};
 use balefire_tests::{note, wait};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// How many incidents the long test sends.
 const INCIDENTS: usize = 10_000;
 
-fn site_as(user: &str, password: &str, address: SocketAddr, more: &str) -> Site {
+fn site_as(user: &str, password: &str, address: impl Display, more: &str) -> Site {
     Site::new(&format!(
         "channels: {{history: {{postgres: {{url: \"postgresql://{user}@{address}/{DATABASE}\", password: \"{password}\", \
          connect_timeout: 2s{more}}}, retry: {{initial: 200ms, cap: 1s}}}}}}\nrouting: custom\n\
@@ -489,6 +490,27 @@ fn a_table_that_is_changed_under_way_is_looked_at_again() {
     ids.extend(waits);
     wait_until_empty(&server);
     each_is_there_once(&postgres, "alert_id", &ids);
+}
+
+#[test]
+fn a_standby_that_is_promoted_goes_on_where_the_primary_was_and_has_each_once() {
+    let Some(mut primary) = Postgres::start(PLAN) else { return };
+    let standby = primary.standby();
+    // The standby comes first: it takes no rows until it is promoted.
+    let both = format!("{},{}", standby.address, primary.address);
+    let site = site_as(USER, PASSWORD, both, "");
+    let server = site.start();
+    let mut ids = Vec::new();
+    for batch in 0..10 {
+        ids.extend(send(&server, batch, 200));
+        if batch == 4 {
+            wait::until("rows come", || if primary.count() > 200 { Ok(()) } else { Err("few".to_owned()) });
+            primary.crash();
+        }
+    }
+    standby.run("SELECT pg_promote()");
+    wait_until_empty(&server);
+    each_is_there_once(&standby, "alert_id", &ids);
 }
 
 #[test]
