@@ -1,9 +1,10 @@
 //! The mapping `runs.schedules`: commands that are started by a timetable, and what is taken from them. Starts nothing.
 
 use super::named::{Named, items_of, read_named, report, text_of};
+use balefire_engine::OWN_SOURCE;
 use balefire_engine::calendar::{CalendarError, TimeOfDay, Timetable};
 use balefire_engine::schedule::{Overlap, Rules};
-use balefire_model::settings::{Node, Reader, Shape, Value};
+use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
 use balefire_model::text::Secret;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
@@ -43,7 +44,9 @@ pub(crate) enum Records {
 
 const ZONE_FORM: &str =
     "a time zone that this machine knows (see /usr/share/zoneinfo), such as Europe/Berlin; UTC; Local";
-const RECORDS_FORM: &str = "`none`, `stdout`, or `{files: DIRECTORY}`";
+const RECORDS_FORM: &str = "`none`, `stdout`, or `{files: DIRECTORY}` with the path of one directory";
+/// [`TimeOfDay::FORM`] without the end of the day, at which nothing is started.
+const TIME_FORM: &str = "HH:MM from 00:00 to 23:59, two digits each, such as \"09:00\"";
 
 /// Reads `schedules`; `local` is the machine's own zone.
 pub(super) fn read_schedules(reader: &Reader<'_>, local: &TimeZone) -> Vec<Schedule> {
@@ -51,6 +54,12 @@ pub(super) fn read_schedules(reader: &Reader<'_>, local: &TimeZone) -> Vec<Sched
                of their records. See docs/schedules.md.";
     let describe = |sample: &Reader<'_>| drop(read_schedule(sample, String::new(), local));
     let schedules = read_named(reader, "schedules", doc, describe, |Named { key, reader }| {
+        if key.name == OWN_SOURCE {
+            let what = "the name is that of the source of what Balefire itself tells".to_owned();
+            let (place, path) = (key.place.clone(), format!("runs.schedules.{OWN_SOURCE}"));
+            let allowed = Some("any other name".to_owned());
+            reader.session().report(Problem { place, path, what, allowed, hint: None });
+        }
         let schedule = read_schedule(&reader, key.name.clone(), local);
         reader.finish();
         schedule
@@ -62,7 +71,11 @@ pub(super) fn read_schedules(reader: &Reader<'_>, local: &TimeZone) -> Vec<Sched
 fn read_schedule(reader: &Reader<'_>, name: String, local: &TimeZone) -> Option<Schedule> {
     let command = reader.command("a list such as [cloudmarker, -n]");
     let doc = "The directory in which the command runs; that of Balefire if not set.";
-    let directory = reader.text("cwd", doc).optional().map(PathBuf::from);
+    let directory = reader.text("cwd", doc).optional();
+    if directory.as_deref().is_some_and(|path| !is_path(path)) {
+        reader.reject("cwd", "is no path of a directory", "a path such as /srv/audit");
+    }
+    let directory = directory.map(PathBuf::from);
     let doc = "Variables of the command. Of ours it gets PATH, HOME and LANG, those of `env_from`, and no others.";
     let env = reader.variables(doc);
     let doc = "Names of variables that the command gets with the values that they have for Balefire.";
@@ -83,6 +96,10 @@ fn read_schedule(reader: &Reader<'_>, name: String, local: &TimeZone) -> Option<
     let records = read_records(reader);
     let rules = Rules { timetable: timetable?, catch_up, overlap };
     Some(Schedule { name, command, directory, env, env_from, rules, timeout, records })
+}
+
+fn is_path(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0')
 }
 
 /// `None` where it was reported.
@@ -130,7 +147,7 @@ fn read_daily(reader: &Reader<'_>, zone: TimeZone) -> Option<Timetable> {
             None => {
                 let found = text_of(node).unwrap_or("something else");
                 let what = format!("found {:?}", balefire_model::text::cut(found, 80));
-                report(reader.session(), node, &reader.path_of("at"), what, TimeOfDay::FORM);
+                report(reader.session(), node, &reader.path_of("at"), what, TIME_FORM);
             }
         }
     }
@@ -153,7 +170,7 @@ fn read_records(reader: &Reader<'_>) -> Records {
         Value::Scalar { text, .. } if text == "none" => Ok(Records::None),
         Value::Scalar { text, .. } if text == "stdout" => Ok(Records::Stdout),
         Value::Map(entries) => match &entries[..] {
-            [(key, Node { value: Value::Scalar { text, .. }, .. })] if key.name == "files" && !text.is_empty() => {
+            [(key, Node { value: Value::Scalar { text, .. }, .. })] if key.name == "files" && is_path(text) => {
                 Ok(Records::Files(PathBuf::from(text)))
             }
             _ => Err(RECORDS_FORM.to_owned()),
