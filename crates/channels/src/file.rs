@@ -84,7 +84,7 @@ struct File {
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let doc = "`lines`: each record is a line of the file. `cloudmarker`: `path` is a directory, and when a run is over each \
-               of its workers has a file there, as `FileStore` wrote them.";
+               of its workers has a file there, as `FileStore` wrote them, unless the one there is of a run that began later.";
     let layouts = [("lines", Layout::Lines), ("cloudmarker", Layout::Cloudmarker)];
     let layout = reader.one_of("layout", doc, &layouts).default_shown(Layout::Lines, "lines");
     let path =
