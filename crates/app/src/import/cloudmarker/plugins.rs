@@ -65,7 +65,15 @@ fn slack(params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out {
         None => params.changed("bot_user_token", "token", "is missing: Cloudmarker fails when the run ends; write it"),
     }
     settings.push(("to".to_owned(), Out::texts(params.texts("to"))));
-    params.mapped("to", "to");
+    match params.take("to").map(|node| &node.value) {
+        None => {
+            params.changed("to", "to", "is missing: Cloudmarker does not start with it; write at least one address")
+        }
+        Some(Value::Scalar { .. }) => {
+            params.changed("to", "to", "one text counts as one address; Cloudmarker takes each letter of it for one");
+        }
+        Some(_) => params.mapped("to", "to"),
+    }
     settings.push(("attach_report".to_owned(), Out::text("summaries")));
     if let Some(text) = params.text("text").filter(|text| !text.trim().is_empty()) {
         let template = format!("{}\n*{{{{ incident.title }}}}*\n{{{{ incident.description }}}}", literal(text));
@@ -92,7 +100,7 @@ fn elasticsearch(params: &mut Params<'_>) -> Out {
         ("index".to_owned(), Out::text(index)),
         ("body".to_owned(), Out::text("record")),
     ];
-    if let Some(bytes) = params.text("buffer_size").and_then(|bytes| bytes.parse::<u64>().ok()) {
+    if let Some(bytes) = size(params) {
         settings.push(("batch_bytes".to_owned(), Out::Plain(bytes.clamp(64 << 10, 64 << 20).to_string())));
         params.changed("buffer_size", "batch_bytes", "bytes of one request; nothing waits for a buffer to be full");
     }
@@ -172,11 +180,20 @@ fn splunk_hec(params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out
     for (key, value) in [("form", "array"), ("body", "record"), ("sourcetype", "json")] {
         settings.push((key.to_owned(), Out::text(value)));
     }
-    if let Some(count) = params.text("buffer_size").and_then(|count| count.parse::<u64>().ok()) {
+    if let Some(count) = size(params) {
         settings.push(("batch_events".to_owned(), Out::Plain(count.clamp(1, 10_000).to_string())));
         params.changed("buffer_size", "batch_events", "records of one request; nothing waits for a buffer to be full");
     }
     Out::Map(settings)
+}
+
+/// The argument `buffer_size`, where it is a number.
+fn size(params: &mut Params<'_>) -> Option<u64> {
+    let size = params.text("buffer_size")?;
+    if size.parse::<u64>().is_err() {
+        params.dropped("buffer_size", "it is no whole number; the usual size of a request was taken");
+    }
+    size.parse().ok()
 }
 
 /// Any class, unchanged, under the Python host.
