@@ -3,12 +3,13 @@
 
 use super::incident::{Failure, Over, failed, over, started};
 use super::note::{Ended, EndedBy, LastRun, Note, UnderWay};
+use super::patience::{self, Stopped};
 use super::run::{Done, Halt, Run, shown};
-use super::taker::{Stopped, Taken};
+use super::taker::Taken;
 use super::{Order, Status};
 use crate::clock;
 use crate::config::{Records, Schedule};
-use crate::reception::{Declined, Reception};
+use crate::reception::Reception;
 use balefire_engine::schedule::{Standing, Verdict};
 use balefire_engine::{Input, OWN_SOURCE, Submission};
 use balefire_model::record::StateChanged;
@@ -21,8 +22,6 @@ use tokio::task::JoinHandle;
 
 /// How long we sleep at most: a clock that is moved, or a machine that slept, is noticed after this time.
 const SLEEP_MAX: Duration = Duration::from_secs(20);
-/// The longest wait between two tries of what was declined for now.
-const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Keeps one schedule.
 pub(super) struct Keeper {
@@ -306,7 +305,7 @@ impl Desk {
             let changed = StateChanged { incident, state: State::Resolved, by: OWN_SOURCE.to_owned(), comment };
             // Once more after a crash is the same as once.
             while let Err(error) = self.reception.mailbox.ask(Input::Change(changed.clone()), 0, 0).await {
-                self.wait(error.retry_after).await?;
+                patience::rest(error.retry_after, &mut self.stop).await?;
             }
         }
         Ok(())
@@ -344,19 +343,7 @@ impl Desk {
                 Err(declined) => declined,
             };
             tracing::warn!(schedule = self.schedule.name, why = %declined, "a schedule waits because it was declined for now");
-            let wait = match declined {
-                Declined::Overload { retry_after, .. } | Declined::TooFast { retry_after, .. } => retry_after,
-                Declined::Unavailable(unavailable) => unavailable.retry_after,
-                Declined::Body(_) | Declined::KeyReused => RETRY_MAX,
-            };
-            self.wait(wait).await?;
-        }
-    }
-
-    async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
-        tokio::select! {
-            () = tokio::time::sleep(time.min(RETRY_MAX)) => Ok(()),
-            _ = self.stop.wait_for(|stop| *stop) => Err(Stopped),
+            patience::rest(patience::after(&declined), &mut self.stop).await?;
         }
     }
 

@@ -4,8 +4,9 @@
 use super::command::{Command, judge};
 use super::files::{self, Found};
 use super::note::{Ended, EndedBy};
+use super::patience::Stopped;
 use super::tail::{self, Tail};
-use super::taker::{Stopped, Taken, Taker};
+use super::taker::{Taken, Taker};
 use crate::config::{Records, Schedule};
 use crate::reception::Reception;
 use crate::{clock, environment};

@@ -1,6 +1,7 @@
 //! The records of one run on their way in: what names no run becomes part of this one, between marks of its own. Knows no
 //! process and no file.
 
+use super::patience::{self, Stopped};
 use crate::reception::{Declined, ItemResult, OnError, Parcel, Receipt, Reception};
 use crate::{clock, ids};
 use balefire_engine::{Idempotency, Submission};
@@ -15,22 +16,15 @@ use balefire_model::{Incident, RunKey, RunMark, RunPart, Severity};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
 /// How much is read at once, and at most handed over at once.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// The longest wait between two tries of what was declined for now.
-const RETRY_MAX: Duration = Duration::from_secs(5);
 /// As much of a refusal as is quoted.
 const REFUSAL_BYTES_MAX: usize = 300;
 /// Refusals that are logged one by one.
 const LOGGED_MAX: u64 = 10;
-
-/// Balefire stops: what is not taken now is taken another time, or was told as interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopped;
 
 /// What was taken of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,7 +122,7 @@ impl Taker {
                     self.refuse(1, &declined.to_string());
                     return Ok(());
                 }
-                Err(declined) => self.wait(&declined).await?,
+                Err(declined) => patience::rest(patience::after(&declined), &mut self.stop).await?,
             }
         }
     }
@@ -151,7 +145,7 @@ impl Taker {
                     self.refuse(1, &declined.to_string());
                     break;
                 }
-                Err(declined) => self.wait(&declined).await?,
+                Err(declined) => patience::rest(patience::after(&declined), &mut self.stop).await?,
             }
         }
         Ok(self.taken)
@@ -175,18 +169,6 @@ impl Taker {
                 let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                 self.refuse(1, &format!("{place}{}", errors.join(" | ")));
             }
-        }
-    }
-
-    async fn wait(&mut self, declined: &Declined) -> Result<(), Stopped> {
-        let wait = match declined {
-            Declined::Overload { retry_after, .. } | Declined::TooFast { retry_after, .. } => *retry_after,
-            Declined::Unavailable(unavailable) => unavailable.retry_after,
-            Declined::Body(_) | Declined::KeyReused => RETRY_MAX,
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait.min(RETRY_MAX)) => Ok(()),
-            _ = self.stop.wait_for(|stop| *stop) => Err(Stopped),
         }
     }
 
