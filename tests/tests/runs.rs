@@ -8,7 +8,7 @@ use std::fs;
 
 fn site(close_after: &str) -> Site {
     Site::new(&format!(
-        "channels: {{store: {{file: {{path: \"{{dir}}/store\", layout: cloudmarker}}}}}}\nrouting: custom\n\
+        "channels: {{store: {{file: {{path: \"{{dir}}/store\", layout: cloudmarker}}, retry: {{initial: 200ms, cap: 1s}}}}}}\nrouting: custom\n\
          routes: [{{name: all, to: [store]}}]\nruns: {{close_after: {close_after}}}\n"
     ))
 }
@@ -99,6 +99,34 @@ fn a_run_that_never_ends_is_closed_and_says_so() {
     assert!(told.starts_with("collected for store: it goes out when run lost 20261122_000000 is over"), "{why}");
 }
 
+/// Files of the store that have no place yet.
+fn unfinished(site: &Site) -> Vec<String> {
+    let entries = fs::read_dir(site.path("store")).expect("it was made").flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".tmp")).collect()
+}
+
+#[test]
+fn an_attempt_that_fails_leaves_nothing_half_and_the_next_one_writes_the_run_whole() {
+    let site = site("6h");
+    let server = site.start();
+    fs::create_dir_all(site.path("store/nightly_mockcloud.json/in the way")).expect("the directory is ours");
+    let one = record("nightly", 1);
+    server.send(&json!([mark("nightly", "begin_audit"), one, mark("nightly", "end_audit")])).expect(202);
+    let end = wait::until("an attempt has failed", || {
+        let ends = ends(&server);
+        let detail = ends.first().map(|end| end["deliveries"][0]["last_outcome"]["rejected"]["detail"].to_string());
+        match detail {
+            Some(detail) if detail.contains("store: ") => Ok(ends[0].clone()),
+            _ => Err(format!("{ends:?}")),
+        }
+    });
+    fs::remove_dir_all(site.path("store/nightly_mockcloud.json")).expect("it is there");
+    server.wait_for_deliveries(end["incident"]["id"].as_str().expect("an id"), "delivered");
+    assert_eq!(stored(&site, "nightly_mockcloud"), Ok(vec![one]));
+    assert_eq!(unfinished(&site), [""; 0]);
+}
+
 #[test]
 fn a_run_that_is_closed_late_leaves_the_files_of_a_newer_one() {
     let site = site("3s");
@@ -117,9 +145,7 @@ fn a_run_that_is_closed_late_leaves_the_files_of_a_newer_one() {
         if is_done && ends.len() == 2 { Ok(()) } else { Err(format!("{ends:?}")) }
     });
     assert_eq!(stored(&site, "nightly_mockcloud"), Ok(vec![new]));
-    let names: Vec<_> = fs::read_dir(site.path("store")).expect("it was made").flatten().collect();
-    let unfinished = names.iter().filter(|entry| entry.file_name().to_string_lossy().ends_with(".tmp")).count();
-    assert_eq!(unfinished, 0, "{names:?}");
+    assert_eq!(unfinished(&site), [""; 0]);
 }
 
 #[test]
