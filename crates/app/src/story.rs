@@ -251,7 +251,7 @@ mod tests {
             "deliveries dc928552-11f2-8e39-af27-f60849dc3961 and dc928552-11f2-8e39-af27-f60849dc3963 have ended";
         assert_eq!(told(12, followed), format!("resolved by ann: hook; the delivery to hook waits until {both}"));
         let spared = json!({ "accepted_at": 1, "severity": "high", "because": "channel spare does not step in: it is over",
-            "cause": { "fallback": { "delivery": "dc928552-11f2-8e39-af27-f60849dc3961", "step": 0, "channel": "hook" } } });
+            "cause": { "fallback": { "delivery": "dc928552-11f2-8e39-af27-f60849dc3961", "step": 0, "channel": "spare" } } });
         assert_eq!(told(12, spared), "channel spare does not step in: it is over: no channel");
         let suppressed = json!({ "rule": "resolved-first", "because": "it was over" });
         assert_eq!(told(13, suppressed), "delivery to hook suppressed by resolved-first: it was over");
