@@ -8,6 +8,7 @@ use balefire_channels::{PostgresLayout, PostgresMisfit, PostgresTransport, Reply
 use balefire_model::Cause;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -19,10 +20,11 @@ use self::dial::{DialError, Wires, dial};
 /// What one statement carries: the server reads its list as a whole.
 const STATEMENT_BYTES_MAX: usize = 8 << 20;
 
-/// The table of one channel, and the session with it.
+/// The table of one channel, and the sessions with it.
 pub(super) struct Postgres {
     target: Target,
-    link: Option<Link>,
+    /// Sessions that have nothing to do; as many as there were statements under way at once.
+    idle: Mutex<Vec<Link>>,
 }
 
 /// Where rows go, and how to get there.
@@ -47,26 +49,27 @@ impl Postgres {
     /// [`TlsError`] names the file and what is wrong with it.
     pub(super) fn open(settings: PostgresTransport) -> Result<Postgres, TlsError> {
         let connector = dial::connector(&settings)?;
-        Ok(Postgres { target: Target { settings, connector }, link: None })
+        Ok(Postgres { target: Target { settings, connector }, idle: Mutex::default() })
     }
 
     /// Inserts rows; one reply each. `Written` means: committed. Cancel-safe: what was under way may be there or not, and
     /// its ids say so when it is inserted again.
-    pub(super) async fn exec(&mut self, parts: Vec<Vec<u8>>) -> Vec<Reply> {
+    pub(super) async fn exec(&self, parts: Vec<Vec<u8>>) -> Vec<Reply> {
         let mut link = match self.link().await {
             Ok(link) => link,
             Err(reply) => return vec![reply; parts.len()],
         };
         let (replies, is_sound) = self.target.insert_all(&mut link, &parts).await;
         if is_sound {
-            self.link = Some(link);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
         }
         replies
     }
 
     /// A session that is there and was not closed meanwhile, or a new one.
-    async fn link(&mut self) -> Result<Link, Reply> {
-        if let Some(mut link) = self.link.take() {
+    async fn link(&self) -> Result<Link, Reply> {
+        let next = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(mut link) = next() {
             // What the server has said since, above all that it goes.
             let quiet = drive(&mut link.connection, std::future::ready(Ok(()))).await;
             if quiet.is_ok() && link.connection.is_some() {
