@@ -35,7 +35,7 @@ fn cloudmarkers_own(dir: &str, postfix: &Postfix) -> String {
 /// Imports Cloudmarker's file and serves what was written, with the address of the server in Cloudmarker's last file.
 fn moved(site: &Site, python: &Path) -> Server {
     let program = site.path("cloudmarker");
-    let script = format!("#!/bin/sh\nexec {} -m cloudmarker \"$@\"\n", python.display());
+    let script = format!("#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 exec {} -m cloudmarker \"$@\"\n", python.display());
     fs::write(&program, script).expect("the directory is ours");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("the directory is ours");
     let path = |name: &str| site.path(name).display().to_string();

@@ -164,3 +164,28 @@ fn a_run_is_one_message_in_slack_with_its_records_as_a_file() {
     }
     slack.nothing_was_wrong();
 }
+
+#[test]
+fn a_run_without_findings_makes_no_noise_and_still_has_an_ending() {
+    let slack = Slack::start();
+    slack.be_fast();
+    slack.add_channel("C0000001", "one");
+    slack.add_channel("C0000002", "two");
+    let site = Site::new(&format!(
+        "channels:\n  quiet: {{collect: run, slack: {{{}}}}}\n  every: {{collect: run, slack: {{{}, send_empty: true}}}}\n\
+         routing: custom\nroutes: [{{name: findings, match: [target_type = alert], to: [quiet, every]}}]\n",
+        slack.settings(&["C0000001"]),
+        slack.settings(&["C0000002"]),
+    ));
+    let server = site.start();
+    let mut record = com("mock");
+    record["origin_type"] = "cloud".into();
+    server.send(&json!([{"com": com("begin_audit")}, {"com": record}, {"com": com("end_audit")}])).expect(202);
+    slack.wait_for("C0000002", 1);
+    let rows = server.list("limit=1000");
+    let end = rows.iter().find(|row| row["detected_by"] == "balefire.run_ended").expect("it has been told");
+    let why = server.wait_for_deliveries(end["id"].as_str().expect("a row has an id"), "delivered");
+    assert!(why.to_string().contains("no message: the run has no findings"), "{why}");
+    assert_eq!(slack.messages_in("C0000001").len(), 0, "{:?}", slack.calls());
+    slack.nothing_was_wrong();
+}

@@ -17,9 +17,9 @@ use self::recipient::Recipient;
 use self::report::Attach;
 use crate::destination::Destination;
 use crate::{Channel, Host, HttpTransport, Kind, Limits, Reply, Request, RunRecords, Step, TakesRuns, Transport};
-use balefire_model::Delivery;
 use balefire_model::settings::Reader;
 use balefire_model::text::{Secret, cut};
+use balefire_model::{Delivery, Outcome};
 use std::time::Duration;
 
 /// The entry in the list of kinds.
@@ -40,6 +40,8 @@ struct Slack {
     /// Whether the end of an incident goes into the thread of its first message.
     thread: bool,
     attach: Attach,
+    /// Whether a run without findings makes a message, too.
+    send_empty: bool,
     timeout: Duration,
     transport: HttpTransport,
 }
@@ -53,6 +55,7 @@ impl std::fmt::Debug for Slack {
             .field("texts", &self.texts)
             .field("thread", &self.thread)
             .field("attach", &self.attach)
+            .field("send_empty", &self.send_empty)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
     }
@@ -74,13 +77,16 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
         )
         .default(true);
     let attach = Attach::read(reader);
+    let doc = "With `collect: run`: whether a run in which nothing is worse than info makes a message, too.";
+    let send_empty = reader.bool("send_empty", doc).default(false);
     let texts = Texts::read(reader);
     let timeout = reader
         .duration("timeout", "How long one attempt may take in all, for all recipients.")
         .default_shown(Duration::from_secs(30), "30s");
     let transport = HttpTransport::read(reader);
     let secrets = Secrets::new([token.expose()]);
-    Box::new(Slack { account: Account { api_url, token, secrets }, to, texts, thread, attach, timeout, transport })
+    let account = Account { api_url, token, secrets };
+    Box::new(Slack { account, to, texts, thread, attach, send_empty, timeout, transport })
 }
 
 fn read_recipients(reader: &Reader<'_>) -> Vec<Recipient> {
@@ -140,6 +146,10 @@ impl Channel for Slack {
     }
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        if !self.send_empty && delivery.run.is_some_and(|page| page.findings() == 0) {
+            let receipt = "no message: the run has no findings, and send_empty is false".to_owned();
+            return Step::Done(Outcome::Delivered { receipt });
+        }
         let mut talk = Talk::new(&self.account, replies, delivery.now);
         match round::round(self, delivery, &mut talk) {
             Ok(outcome) => Step::Done(outcome),

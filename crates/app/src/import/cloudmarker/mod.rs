@@ -251,7 +251,7 @@ impl<'t> Importer<'t> {
         let mut making = plugins::Making { name: &name, target: self.target, secrets: &mut self.secrets };
         let mut settings = plugins::channel(class, &mut params, &mut making);
         params.finish(class);
-        if let ("email", Out::Map(entries), true) = (kind, &mut settings, self.stores.contains(key)) {
+        if let ("email" | "slack", Out::Map(entries), true) = (kind, &mut settings, self.stores.contains(key)) {
             // Of what goes to stores nothing is a finding.
             entries.push(("send_empty".to_owned(), Out::Plain("true".to_owned())));
         }
@@ -275,8 +275,8 @@ impl<'t> Importer<'t> {
                 self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("SlackAlert") => {
-                let text = "one message for each run, with the records as a file; one recipient that cannot be reached keeps \
-                            it from nobody else";
+                let text = "one message for each run that has findings, with the records as a file; one recipient that cannot \
+                            be reached keeps it from nobody else; `send_empty` makes one for each run";
                 self.report.note(Verdict::Changed, At(&setting, Some(place)), to, text);
             }
             Some("EsStore" | "MongoDBStore" | "SplunkHECStore") => {

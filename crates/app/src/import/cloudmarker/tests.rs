@@ -388,12 +388,17 @@ fn the_schedule_starts_cloudmarker_with_its_files_and_the_one_that_was_written()
 }
 
 #[test]
-fn an_alert_mail_as_a_store_goes_out_though_it_has_no_findings() {
+fn an_alert_as_a_store_goes_out_though_it_has_no_findings() {
     let mail = "plugins: {m: {plugin: cloudmarker.alerts.emailalert.EmailAlert, params: {from_addr: a@b.example, \
                 to_addrs: [c@d.example], subject: s}}}\nrun: [a]\n";
     let store = Case::new(&[mail, "audits: {a: {stores: [m]}}"]);
     store.is_good();
     assert!(store.text().contains("send_empty: true"), "{}", store.text());
+    let chat = "plugins: {m: {plugin: cloudmarker.alerts.slackalert.SlackAlert, params: {bot_user_token: t, to: [C012345]}}}\n\
+                run: [a]\naudits: {a: {stores: [m]}}\n";
+    let chat = Case::new(&[chat]);
+    chat.is_good();
+    assert!(chat.text().contains("send_empty: true"), "{}", chat.text());
     let alert = Case::new(&[mail, "audits: {a: {alerts: [m]}}"]);
     alert.is_good();
     assert!(!alert.text().contains("send_empty"), "{}", alert.text());
