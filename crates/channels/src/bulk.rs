@@ -38,6 +38,15 @@ pub struct BulkBounds {
     pub reply_bytes_max: usize,
 }
 
+impl BulkBounds {
+    /// How many deliveries may be under way: those that travel, and what the next exchange takes. Without these each
+    /// exchange would begin with the few that came first after the end of another one.
+    pub(crate) fn in_flight(&self) -> u32 {
+        let exchanges = self.exchanges_max.saturating_add(1);
+        u32::try_from(self.parts_max.saturating_mul(exchanges)).unwrap_or(u32::MAX)
+    }
+}
+
 /// The requests for some parts, one after the other. The same replies give the same requests.
 pub trait Exchange: Send {
     /// What comes next; `reply` is that to the request before, and `None` at the beginning.

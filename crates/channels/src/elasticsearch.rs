@@ -198,9 +198,8 @@ fn read_authorization(reader: &Reader<'_>, hidden: &mut Hidden) -> Option<Secret
 
 impl Channel for Elasticsearch {
     fn limits(&self) -> Limits {
-        let in_flight = self.bounds.parts_max.saturating_mul(self.bounds.exchanges_max);
         Limits {
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            in_flight: self.bounds.in_flight(),
             message_bytes_max: self.document_bytes_max,
             attempt_timeout: self.timeout,
             follows_up: false,
@@ -231,8 +230,10 @@ const ACTION_BYTES_MAX: usize = 128;
 impl Elasticsearch {
     /// Two lines: that a document is to be created under this id, and the document.
     fn part(&self, delivery: &Delivery<'_>) -> Vec<u8> {
-        let mut part = format!("{{\"create\":{{\"_id\":\"{}\"}}}}\n", delivery.id).into_bytes();
-        part.append(&mut self.document(delivery));
+        let document = self.document(delivery);
+        let mut part = Vec::with_capacity(ACTION_BYTES_MAX + document.len());
+        part.extend_from_slice(format!("{{\"create\":{{\"_id\":\"{}\"}}}}\n", delivery.id).as_bytes());
+        part.extend_from_slice(&document);
         part.push(b'\n');
         part
     }

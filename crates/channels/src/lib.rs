@@ -349,4 +349,6 @@ pub struct MongoTransport {
     pub connect_timeout: Duration,
     /// How long the server may wait for the majority.
     pub majority_timeout: Duration,
+    /// How much goes together; each insert is an exchange, each document a part.
+    pub bounds: BulkBounds,
 }

@@ -10,9 +10,10 @@ use self::address::Address;
 use self::document::{Fields, Style, Writer};
 pub(crate) use self::readable::readable;
 pub use self::refusal::is_about_content;
+use crate::bulk::settings::read_count;
 use crate::fit::fit;
 use crate::record;
-use crate::{Channel, Document, Host, Kind, Limits, MongoTransport, Reply, Request, Step, Transport, body};
+use crate::{BulkBounds, Channel, Document, Host, Kind, Limits, MongoTransport, Reply, Request, Step, Transport, body};
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
 use balefire_model::{Delivery, Incident, Reason};
@@ -28,8 +29,12 @@ pub(crate) const KIND: Kind = Kind {
     resolve,
 };
 
-/// Twice what one command carries: while the one is on its way, the next is read.
-const IN_FLIGHT: u32 = 512;
+/// An insert of a thousand documents is some megabytes; more in one gain little. MongoDB takes 100,000 in one.
+const BATCH_DOCUMENTS: (u32, u32) = (1000, 10_000);
+/// Documents of ordinary size do not come near it; MongoDB's limit for a message is 48 MB.
+const BATCH_BYTES: usize = 16 << 20;
+/// Two, so that one is made while the majority takes the other.
+const REQUESTS: (u32, u32) = (2, 16);
 /// MongoDB's limit for a document (mongodb.com/docs/manual/reference/limits, 2026-11).
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// MongoDB's limit is 100 levels of nesting, the document itself included.
@@ -90,8 +95,20 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
         connect_timeout,
         // The server gives up before we do, so that it can say which of both has failed.
         majority_timeout: timeout / 2,
+        bounds: read_bounds(reader),
     };
     Box::new(Mongo { transport, form, timeout })
+}
+
+fn read_bounds(reader: &Reader<'_>) -> BulkBounds {
+    let parts_max = read_count(reader, "batch_documents", "The most documents in one insert.", BATCH_DOCUMENTS);
+    let exchanges_max = read_count(reader, "requests", "The most inserts under way at once.", REQUESTS);
+    BulkBounds {
+        parts_max: parts_max as usize,
+        bytes_max: BATCH_BYTES,
+        exchanges_max: exchanges_max as usize,
+        reply_bytes_max: 0,
+    }
 }
 
 fn read_address(reader: &Reader<'_>) -> Address {
@@ -147,7 +164,7 @@ fn read_tls(reader: &Reader<'_>, address: &Address) -> (bool, Option<PathBuf>) {
 impl Channel for Mongo {
     fn limits(&self) -> Limits {
         Limits {
-            in_flight: IN_FLIGHT,
+            in_flight: self.transport.bounds.in_flight(),
             message_bytes_max: DOCUMENT_BYTES_MAX,
             attempt_timeout: self.timeout,
             follows_up: false,
@@ -243,6 +260,7 @@ mod tests {
             ca_file: None,
             connect_timeout: Duration::ZERO,
             majority_timeout: Duration::ZERO,
+            bounds: BulkBounds { parts_max: 1, bytes_max: 1, exchanges_max: 1, reply_bytes_max: 0 },
         };
         Mongo { transport, form, timeout: Duration::ZERO }
     }

@@ -214,9 +214,8 @@ fn read_bounds(reader: &Reader<'_>) -> BulkBounds {
 
 impl Channel for SplunkHec {
     fn limits(&self) -> Limits {
-        let in_flight = self.bounds.parts_max.saturating_mul(self.bounds.exchanges_max);
         Limits {
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            in_flight: self.bounds.in_flight(),
             message_bytes_max: self.event_bytes_max,
             attempt_timeout: self.timeout,
             follows_up: false,

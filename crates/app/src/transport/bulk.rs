@@ -1,8 +1,9 @@
-//! Many jobs in one request: takes what waits, within the kind's bounds, and never waits for more; has the kind make
-//! requests of it and a reply for each job, and gives each job its own outcome. Knows neither the bytes nor what they
-//! mean.
+//! Many jobs in one request, and several requests at once: takes what waits, within the kind's bounds, and never waits for
+//! more; has it carried and a reply given for each job, and gives each job its own outcome. Knows neither the bytes nor
+//! what they mean.
 
 use super::http::Http;
+use super::mongo::Mongo;
 use super::worker::{Leg, Script, panic_words};
 use super::{Finished, Job, mismatched, no_answer};
 use balefire_channels::{Bulk, BulkBounds, BulkStep, Exchange, HttpRequest, Reply, Request, Step};
@@ -18,17 +19,28 @@ use tokio::task::{Id, JoinError, JoinSet};
 /// to ask for an acknowledgement once a second for half an hour.
 const REQUESTS_SPARE: usize = 2000;
 
+/// How many jobs are made into bytes before others may have the thread: they may be large, and senders wait for answers.
+const RENDERED_AT_ONCE: usize = 32;
+
 /// The jobs of one channel and their transport.
 pub(super) struct Rounds<R> {
     pub(super) script: Script,
-    pub(super) http: Http,
+    pub(super) carrier: Carrier,
     pub(super) report: mpsc::Sender<R>,
+}
+
+/// Who carries what is sent.
+pub(super) enum Carrier {
+    /// Requests that the kind makes of parts.
+    Http(Http),
+    /// Documents as they are.
+    Mongo(Mongo),
 }
 
 /// What all rounds share.
 struct Shared {
     script: Script,
-    http: Http,
+    carrier: Carrier,
     /// Set once the far side is ready.
     ready: OnceCell<()>,
     /// The node that answered last.
@@ -45,11 +57,15 @@ pub(super) struct Round {
 impl<R: From<Finished> + Send + 'static> Rounds<R> {
     /// Works until the jobs' channel is closed and everything taken is reported, or until nobody listens any more.
     pub(super) async fn run(self, jobs: &mut mpsc::Receiver<Job>, tasks: &mut JoinSet<Round>) {
-        let Rounds { script, http, report } = self;
-        let Some(bounds) = script.channel.bulk().map(Bulk::bounds) else {
+        let Rounds { script, carrier, report } = self;
+        let bounds = match &carrier {
+            Carrier::Http(_) => script.channel.bulk().map(Bulk::bounds),
+            Carrier::Mongo(mongo) => Some(mongo.bounds()),
+        };
+        let Some(bounds) = bounds else {
             return refuse_all(jobs, &report).await;
         };
-        let shared = Arc::new(Shared { script, http, ready: OnceCell::new(), node: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { script, carrier, ready: OnceCell::new(), node: AtomicUsize::new(0) });
         // Whose tasks are whose, for the reports of one that panicked.
         let mut under_way: HashMap<Id, Vec<(DeliveryId, u32)>> = HashMap::new();
         let mut waiting: VecDeque<Job> = VecDeque::new();
@@ -123,19 +139,29 @@ impl Shared {
         Round { ended: who.into_iter().map(finished).collect(), left: Vec::new() }
     }
 
-    /// One exchange for as many of the jobs as it has room for.
+    /// As many of the jobs as there is room for, together.
     async fn round(self: Arc<Self>, jobs: Vec<Job>, bounds: BulkBounds) -> Round {
         let mut round = Round { ended: Vec::with_capacity(jobs.len()), left: Vec::new() };
-        let Some(bulk) = self.script.channel.bulk() else {
-            round.left = jobs;
-            return round;
+        match (&self.carrier, self.script.channel.bulk()) {
+            (Carrier::Mongo(mongo), _) => self.insert(mongo, jobs, bounds, &mut round).await,
+            (Carrier::Http(http), Some(bulk)) => self.post(http, bulk, jobs, &mut round).await,
+            (Carrier::Http(_), None) => round.left = jobs,
+        }
+        round
+    }
+
+    /// One exchange.
+    async fn post(&self, http: &Http, bulk: &dyn Bulk, jobs: Vec<Job>, round: &mut Round) {
+        let readiness = self.ready.get_or_try_init(|| self.prepare(http, bulk)).await.err();
+        let part = |request| match request {
+            Request::Part(part) => Some((part.len(), part)),
+            _ => None,
         };
-        let readiness = self.ready.get_or_try_init(|| self.prepare(bulk)).await.err();
-        let (legs, parts) = self.render(jobs, bounds.bytes_max, &mut round);
+        let (legs, parts) = self.render(jobs, bulk.bounds().bytes_max, part, round).await;
         let replies = match readiness {
             Some(reply) => vec![reply; legs.len()],
             None if legs.is_empty() => Vec::new(),
-            None => self.exchange(bulk, parts).await,
+            None => self.exchange(http, bulk, parts).await,
         };
         let mut replies = replies.into_iter();
         for mut leg in legs {
@@ -146,14 +172,51 @@ impl Shared {
             };
             round.ended.push(leg.end(outcome));
         }
-        round
     }
 
-    /// The jobs' parts as far as there is room; jobs that are over before they are sent are among the round's ended.
-    fn render(&self, jobs: Vec<Job>, bytes_max: usize, round: &mut Round) -> (Vec<Leg>, Vec<Vec<u8>>) {
+    /// One insert, and another one for those documents that the server wants in another form.
+    async fn insert(&self, mongo: &Mongo, jobs: Vec<Job>, bounds: BulkBounds, round: &mut Round) {
+        let document = |request| match request {
+            Request::Document(document) => Some((document.bson.len(), document)),
+            _ => None,
+        };
+        let (mut legs, mut documents) = self.render(jobs, bounds.bytes_max, document, round).await;
+        while !legs.is_empty() {
+            let inserted = tokio::time::timeout(self.script.limit, mongo.exec(std::mem::take(&mut documents))).await;
+            let mut replies = inserted.unwrap_or_default().into_iter();
+            for mut leg in std::mem::take(&mut legs) {
+                let Some(reply) = replies.next() else {
+                    round.ended.push(leg.end(self.script.out_of_time()));
+                    continue;
+                };
+                leg.replies.push(reply);
+                match self.script.step(&leg) {
+                    Step::Done(outcome) => round.ended.push(leg.end(outcome)),
+                    Step::Send(Request::Document(document)) => {
+                        documents.push(document);
+                        legs.push(leg);
+                    }
+                    Step::Send(_) => round.ended.push(leg.end(refused("it sends something else than a document"))),
+                }
+            }
+        }
+    }
+
+    /// What the jobs send, and how many bytes it is, as far as there is room; jobs that are over before they are sent are
+    /// among the round's ended.
+    async fn render<T>(
+        &self,
+        jobs: Vec<Job>,
+        bytes_max: usize,
+        pick: fn(Request) -> Option<(usize, T)>,
+        round: &mut Round,
+    ) -> (Vec<Leg>, Vec<T>) {
         let (mut legs, mut parts, mut bytes) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()), 0);
         let mut jobs = jobs.into_iter();
         for job in jobs.by_ref() {
+            if legs.len() % RENDERED_AT_ONCE == RENDERED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let leg = match Leg::begin(job, (self.script.now)()) {
                 Ok(leg) => leg,
                 Err(unreadable) => {
@@ -161,18 +224,24 @@ impl Shared {
                     continue;
                 }
             };
-            match self.script.step(&leg) {
-                Step::Send(Request::Part(part)) if bytes > 0 && bytes + part.len() > bytes_max => {
+            let request = match self.script.step(&leg) {
+                Step::Send(request) => request,
+                Step::Done(outcome) => {
+                    round.ended.push(leg.end(outcome));
+                    continue;
+                }
+            };
+            match pick(request) {
+                Some((size, _)) if bytes > 0 && bytes + size > bytes_max => {
                     round.left.push(leg.job);
                     break;
                 }
-                Step::Send(Request::Part(part)) => {
-                    bytes += part.len();
+                Some((size, part)) => {
+                    bytes += size;
                     parts.push(part);
                     legs.push(leg);
                 }
-                Step::Send(_) => round.ended.push(leg.end(refused("it sends something else than a part"))),
-                Step::Done(outcome) => round.ended.push(leg.end(outcome)),
+                None => round.ended.push(leg.end(refused("it sends what cannot travel together"))),
             }
         }
         round.left.extend(jobs);
@@ -180,19 +249,19 @@ impl Shared {
     }
 
     /// What must be done once; the error is the reply that stands for every part.
-    async fn prepare(&self, bulk: &dyn Bulk) -> Result<(), Reply> {
+    async fn prepare(&self, http: &Http, bulk: &dyn Bulk) -> Result<(), Reply> {
         let Some(preparation) = bulk.prepare(self.node.load(Ordering::Relaxed)) else { return Ok(()) };
-        match self.travel(preparation, REQUESTS_SPARE).await.into_iter().next() {
+        match self.travel(http, preparation, REQUESTS_SPARE).await.into_iter().next() {
             None => Ok(()),
             Some(reply) => Err(reply),
         }
     }
 
-    async fn exchange(&self, bulk: &dyn Bulk, parts: Vec<Vec<u8>>) -> Vec<Reply> {
+    async fn exchange(&self, http: &Http, bulk: &dyn Bulk, parts: Vec<Vec<u8>>) -> Vec<Reply> {
         let (count, node) = (parts.len(), self.node.load(Ordering::Relaxed));
         let begun = catch_unwind(AssertUnwindSafe(|| bulk.exchange(parts, node)));
         let replies = match begun {
-            Ok(exchange) => self.travel(exchange, REQUESTS_SPARE + 2 * count).await,
+            Ok(exchange) => self.travel(http, exchange, REQUESTS_SPARE + 2 * count).await,
             Err(panic) => vec![self.panicked(&*panic)],
         };
         // One reply for all is what a fault leaves behind.
@@ -200,14 +269,14 @@ impl Shared {
     }
 
     /// Makes an exchange's requests one after the other.
-    async fn travel(&self, mut exchange: Box<dyn Exchange + '_>, requests_max: usize) -> Vec<Reply> {
+    async fn travel(&self, http: &Http, mut exchange: Box<dyn Exchange + '_>, requests_max: usize) -> Vec<Reply> {
         let mut reply = None;
         for _ in 0..=requests_max {
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(reply.take())));
             match stepped {
                 Ok(BulkStep::Send { request, after }) => {
                     tokio::time::sleep(after).await;
-                    reply = Some(self.send(request).await);
+                    reply = Some(self.send(http, request).await);
                 }
                 Ok(BulkStep::Done { replies, node }) => {
                     self.node.store(node, Ordering::Relaxed);
@@ -219,8 +288,8 @@ impl Shared {
         vec![fault(format!("it asked for more than {requests_max} requests"))]
     }
 
-    async fn send(&self, request: HttpRequest) -> Reply {
-        match tokio::time::timeout(self.script.limit, self.http.exec(request)).await {
+    async fn send(&self, http: &Http, request: HttpRequest) -> Reply {
+        match tokio::time::timeout(self.script.limit, http.exec(request)).await {
             Ok(reply) => reply,
             Err(_) => no_answer(format!("no answer within {:?}", self.script.limit)),
         }

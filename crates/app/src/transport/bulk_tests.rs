@@ -1,11 +1,13 @@
 //! That every job gets exactly one outcome of its own, and that what waits travels together within the bounds.
 
 use super::*;
+use crate::transport::mongo::tests::{Answer, server_behind, settings};
 use crate::transport::worker::tests::job;
 use crate::transport::{Terminal, Worker, open};
-use balefire_channels::{Channel, HttpTransport, Limits, Transport};
+use balefire_channels::{Channel, Document, HttpTransport, Limits, MongoTransport, Transport};
 use balefire_model::Delivery;
 use jiff::Timestamp;
+use mongodb::bson::doc;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -206,4 +208,93 @@ async fn a_panic_of_the_kind_and_a_short_answer_end_their_own_round_only() {
     assert_eq!(outcomes.len(), 4);
     let panicked = outcomes.values().filter(|outcome| receipt(outcome).contains("it panicked")).count();
     assert!(panicked == 3 || panicked == 1, "{outcomes:?}");
+}
+
+/// Sends a document for each job, and one of another name where the first is refused.
+#[derive(Debug)]
+struct Papers(MongoTransport, Duration);
+
+impl Channel for Papers {
+    fn limits(&self) -> Limits {
+        Limits {
+            in_flight: 9,
+            message_bytes_max: 1 << 20,
+            attempt_timeout: self.1,
+            follows_up: false,
+            has_template: false,
+        }
+    }
+    fn transport(&self) -> Transport {
+        Transport::Mongo(self.0.clone())
+    }
+    fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {
+        let id = match replies {
+            [] => delivery.incident.title.clone(),
+            [Reply::DocumentRefused { code: 2, .. }] => format!("plain {}", delivery.incident.title),
+            [.., Reply::Written(words)] => return Step::Done(Outcome::Delivered { receipt: words.clone() }),
+            [.., other] => {
+                return Step::Done(Outcome::Rejected { cause: Cause::Schema, detail: format!("{other:?}") });
+            }
+        };
+        let bson = doc! {"_id": &id}.to_vec().unwrap();
+        Step::Send(Request::Document(Document { id, bson }))
+    }
+}
+
+/// The inserts that came, and the outcomes by number, where no insert is answered before so many are there.
+async fn check_documents(
+    titles: &[&str],
+    together: usize,
+    limit: Duration,
+    answer: Answer,
+) -> (Vec<Vec<String>>, BTreeMap<u32, Outcome>) {
+    let (address, seen) = server_behind(answer, together).await;
+    let terminal = Terminal { is_terminal: false, width: 80, color: false };
+    let worker: Worker = open("test", Arc::new(Papers(settings(address), limit)), None, terminal).unwrap();
+    let (jobs, mut inbox) = (mpsc::channel(titles.len()), mpsc::channel(100));
+    for (number, title) in titles.iter().enumerate() {
+        jobs.0.send(job(title, u32::try_from(number).unwrap())).await.unwrap();
+    }
+    drop(jobs.0);
+    let (cancel, cancelled) = watch::channel(false);
+    let task = tokio::spawn(worker.run(jobs.1, inbox.0, cancelled, || Timestamp::UNIX_EPOCH));
+    let mut outcomes = BTreeMap::new();
+    while let Some(Finished { attempt, outcome, .. }) = inbox.1.recv().await {
+        assert!(outcomes.insert(attempt, outcome).is_none(), "a second outcome");
+    }
+    task.await.unwrap();
+    drop(cancel);
+    let seen = seen.lock().unwrap().clone();
+    (seen, outcomes)
+}
+
+#[tokio::test]
+async fn two_inserts_are_under_way_at_once_and_no_document_goes_twice() {
+    let answer: Answer = |ids| Some(doc! {"ok": 1.0, "n": i32::try_from(ids.len()).unwrap()});
+    let (mut seen, outcomes) = check_documents(&["a", "b", "c", "d", "e", "f"], 2, LONG, answer).await;
+    seen.sort();
+    assert_eq!(seen, [["a", "b", "c"], ["d", "e", "f"]]);
+    assert!(outcomes.len() == 6 && outcomes.values().all(Outcome::is_delivered), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_document_that_is_refused_goes_once_more_in_its_other_form_without_those_that_are_there() {
+    let answer: Answer = |ids| {
+        let errors = ids.iter().enumerate().filter(|(_, id)| *id == "b");
+        let errors: Vec<_> =
+            errors.map(|(index, _)| doc! {"index": i32::try_from(index).unwrap(), "code": 2, "errmsg": "no"}).collect();
+        Some(doc! {"ok": 1.0, "n": i32::try_from(ids.len() - errors.len()).unwrap(), "writeErrors": errors})
+    };
+    let (seen, outcomes) = check_documents(&["a", "b", "c"], 1, LONG, answer).await;
+    assert_eq!(seen, [vec!["a", "b", "c"], vec!["plain b"]]);
+    assert!(outcomes.len() == 3 && outcomes.values().all(Outcome::is_delivered), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn inserts_without_an_answer_in_time_are_refused_as_network_each_document_for_itself() {
+    // One insert waits for another one that never comes.
+    let answer: Answer = |_| None;
+    let (_, outcomes) = check_documents(&["a", "b"], 2, Duration::from_millis(300), answer).await;
+    let late = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { cause: Cause::Network, .. });
+    assert!(outcomes.len() == 2 && outcomes.values().all(late), "{outcomes:?}");
 }

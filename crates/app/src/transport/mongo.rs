@@ -3,23 +3,21 @@
 
 use super::tls::{self, TlsError};
 use super::{describe, harmless, no_answer};
-use balefire_channels::{Document, MongoTransport, Reply, is_about_content};
+use balefire_channels::{BulkBounds, Document, MongoTransport, Reply, is_about_content};
 use balefire_model::Cause;
 use mongodb::bson::RawDocumentBuf;
 use mongodb::error::{Error, ErrorKind, InsertManyError};
 use mongodb::options::{Acknowledgment, ClientOptions, InsertManyOptions, Tls, TlsOptions, WriteConcern};
 use mongodb::{Client, Collection};
 use std::ops::Range;
+use tokio::sync::OnceCell;
 
 /// What one command carries: below MongoDB's 48 MB for a message, so that the driver makes one command of one insert.
 const COMMAND_BYTES_MAX: usize = 32 << 20;
-/// One command at a time, and one connection to spare for what a broken one leaves behind.
-const CONNECTIONS_MAX: u32 = 2;
-
 /// The collection of one channel. The driver keeps the connections, and looks for a server that takes writes.
 pub(super) struct Mongo {
     settings: MongoTransport,
-    collection: Option<Collection<RawDocumentBuf>>,
+    collection: OnceCell<Collection<RawDocumentBuf>>,
 }
 
 impl Mongo {
@@ -31,14 +29,14 @@ impl Mongo {
         if let Some(path) = &settings.ca_file {
             tls::client_config(Some(path))?;
         }
-        Ok(Mongo { settings, collection: None })
+        Ok(Mongo { settings, collection: OnceCell::new() })
     }
 
     /// Inserts documents; one reply each. `Written` means: in the journals of the majority. Cancel-safe: what was under
     /// way may be there or not, and its ids say so when it is inserted again.
-    pub(super) async fn exec(&mut self, documents: Vec<Document>) -> Vec<Reply> {
+    pub(super) async fn exec(&self, documents: Vec<Document>) -> Vec<Reply> {
         let count = documents.len();
-        let collection = match self.collection().await {
+        let collection = match self.collection.get_or_try_init(|| self.connect()).await {
             Ok(collection) => collection,
             Err(error) => return vec![self.failure(&error); count],
         };
@@ -56,7 +54,7 @@ impl Mongo {
                 }
             }
         }
-        let mut inserted = self.insert_all(&collection, &raw).await.into_iter();
+        let mut inserted = self.insert_all(collection, &raw).await.into_iter();
         let mut next = || inserted.next().unwrap_or_else(|| no_answer("the driver gave no answer"));
         replies.into_iter().map(|reply| reply.unwrap_or_else(&mut next)).collect()
     }
@@ -131,16 +129,19 @@ impl Mongo {
         Reply::Failed { cause, detail: format!("{hosts}: {words}") }
     }
 
-    async fn collection(&mut self) -> Result<Collection<RawDocumentBuf>, Error> {
-        if let Some(collection) = &self.collection {
-            return Ok(collection.clone());
-        }
+    /// How much goes together.
+    pub(super) fn bounds(&self) -> BulkBounds {
+        self.settings.bounds
+    }
+
+    async fn connect(&self) -> Result<Collection<RawDocumentBuf>, Error> {
         let settings = &self.settings;
         let mut options = ClientOptions::parse(settings.uri.expose()).await?;
         options.app_name.get_or_insert_with(|| "balefire".to_owned());
         options.connect_timeout = Some(settings.connect_timeout);
         options.server_selection_timeout = Some(settings.connect_timeout);
-        options.max_pool_size = Some(CONNECTIONS_MAX);
+        // One to spare, for what a broken one leaves behind.
+        options.max_pool_size = u32::try_from(settings.bounds.exchanges_max + 1).ok();
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true);
         options.write_concern = Some(majority.w_timeout(settings.majority_timeout).build());
         if settings.tls {
@@ -148,8 +149,7 @@ impl Mongo {
             options.tls = Some(Tls::Enabled(tls));
         }
         let client = Client::with_options(options)?;
-        let collection = client.database(&settings.database).collection(&settings.collection);
-        Ok(self.collection.insert(collection).clone())
+        Ok(client.database(&settings.database).collection(&settings.collection))
     }
 }
 
@@ -190,4 +190,4 @@ fn commands(documents: &[RawDocumentBuf]) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 #[path = "mongo_tests.rs"]
-mod tests;
+pub(super) mod tests;

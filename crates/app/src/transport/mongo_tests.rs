@@ -9,27 +9,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 
 /// What the server says to an insert of these ids; none: it closes the connection.
-type Answer = fn(&[String]) -> Option<Bson>;
+pub(in crate::transport) type Answer = fn(&[String]) -> Option<Bson>;
 
 /// The ids of each insert that came, in order.
 type Seen = Arc<Mutex<Vec<Vec<String>>>>;
 
 async fn server(answer: Answer) -> (SocketAddr, Seen) {
+    server_behind(answer, 1).await
+}
+
+/// A server that answers no insert before so many are there.
+pub(in crate::transport) async fn server_behind(answer: Answer, together: usize) -> (SocketAddr, Seen) {
+    let gate = Arc::new(Barrier::new(together));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Seen::default();
     let shared = seen.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, answer, shared.clone()));
+            tokio::spawn(serve(stream, answer, shared.clone(), gate.clone()));
         }
     });
     (address, seen)
 }
 
-async fn serve(mut stream: TcpStream, answer: Answer, seen: Seen) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, answer: Answer, seen: Seen, gate: Arc<Barrier>) -> std::io::Result<()> {
     loop {
         let mut head = [0; 16];
         stream.read_exact(&mut head).await?;
@@ -41,6 +48,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: Seen) -> std::io::Re
         let said = match ids {
             Some(ids) => {
                 seen.lock().unwrap().push(ids.clone());
+                gate.wait().await;
                 match answer(&ids) {
                     Some(said) => said,
                     None => return Ok(()),
@@ -98,7 +106,7 @@ fn inserted(body: &[u8]) -> Option<Vec<String>> {
     ids
 }
 
-fn settings(address: SocketAddr) -> MongoTransport {
+pub(in crate::transport) fn settings(address: SocketAddr) -> MongoTransport {
     MongoTransport {
         uri: Secret::new(format!("mongodb://{address}/?directConnection=true&retryWrites=false")),
         hosts: address.to_string(),
@@ -109,6 +117,7 @@ fn settings(address: SocketAddr) -> MongoTransport {
         // The driver looks for a server again half a second after it has lost it.
         connect_timeout: Duration::from_secs(10),
         majority_timeout: Duration::from_secs(5),
+        bounds: BulkBounds { parts_max: 3, bytes_max: 1 << 20, exchanges_max: 2, reply_bytes_max: 0 },
     }
 }
 

@@ -1,7 +1,7 @@
 //! A channel's worker: takes jobs, lets the channel say what to send, has its transport send it, and reports one outcome
 //! per job. Knows the order of things and the time limit of an attempt; neither the bytes nor what follows an outcome.
 
-use super::bulk::Rounds;
+use super::bulk::{Carrier, Rounds};
 use super::console::Console;
 use super::exec::Exec;
 use super::file::File;
@@ -49,7 +49,7 @@ pub(super) enum Line {
     File(File),
     /// In order.
     Store(Store),
-    /// In order.
+    /// Many at once, and many in each insert.
     Mongo(Mongo),
     /// In order.
     Postgres(Box<Postgres>),
@@ -74,7 +74,7 @@ impl Worker {
     /// Works until `jobs` is closed and everything taken is reported, until `cancel` becomes true, or until nobody
     /// listens to the reports any more. Cancelled work is not reported: what became of it is unknown.
     ///
-    /// HTTP and mail have at most the channel's `in_flight` attempts under way, bulk requests as many as their kind says;
+    /// HTTP and mail have at most the channel's `in_flight` attempts under way, bulk requests and inserts as many as their kind says;
     /// the other transports keep the order of the jobs. `now` is asked once per attempt. A report that finds its queue full waits, and so does the work behind it.
     pub(crate) async fn run<R>(
         self,
@@ -98,7 +98,12 @@ impl Worker {
                     let crew = Crew { script, line: Crowd::Http(http), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
                 }
-                Line::Bulk(http) => Rounds { script, http, report }.run(&mut jobs, &mut rounds).await,
+                Line::Bulk(http) => {
+                    Rounds { script, carrier: Carrier::Http(http), report }.run(&mut jobs, &mut rounds).await;
+                }
+                Line::Mongo(mongo) => {
+                    Rounds { script, carrier: Carrier::Mongo(mongo), report }.run(&mut jobs, &mut rounds).await;
+                }
                 Line::Smtp(smtp) => {
                     let crew = Crew { script, line: Crowd::Smtp(smtp), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
@@ -110,7 +115,6 @@ impl Worker {
                 Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
                 Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
                 Line::Store(store) => in_order(&script, Queue::Store(store), &mut jobs, &report).await,
-                Line::Mongo(mongo) => in_order(&script, Queue::Mongo(mongo), &mut jobs, &report).await,
                 Line::Postgres(postgres) => in_order(&script, Queue::Postgres(postgres), &mut jobs, &report).await,
                 Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
             }
@@ -175,7 +179,7 @@ impl Script {
         }
     }
 
-    fn out_of_time(&self) -> Outcome {
+    pub(super) fn out_of_time(&self) -> Outcome {
         Outcome::Rejected { cause: Cause::Network, detail: format!("no answer within {:?}", self.limit) }
     }
 }
@@ -320,7 +324,6 @@ enum Queue {
     Syslog(Syslog),
     File(File),
     Store(Store),
-    Mongo(Mongo),
     Postgres(Box<Postgres>),
     Console(Console),
 }
@@ -349,13 +352,6 @@ impl Queue {
                     _ => None,
                 });
                 merge(places, store.exec(parts).await, "a directory of files")
-            }
-            Queue::Mongo(mongo) => {
-                let (places, documents) = sort(requests, |request| match request {
-                    Request::Document(document) => Some(document),
-                    _ => None,
-                });
-                merge(places, mongo.exec(documents).await, "MongoDB")
             }
             Queue::Postgres(postgres) => {
                 let (places, parts) = sort(requests, |request| match request {

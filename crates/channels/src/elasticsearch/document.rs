@@ -137,7 +137,9 @@ pub(crate) fn native(delivery: &Delivery<'_>, incident: &Incident, note: Option<
 /// A data stream wants a time in each document: it is put before a record that has none.
 pub(crate) fn record(incident: &Incident, needs_time: bool) -> Option<Vec<u8>> {
     let fields = crate::record::fields(incident)?;
-    let mut bytes = Vec::with_capacity(256);
+    // Room for each name, its marks, and a time.
+    let room: usize = fields.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
+    let mut bytes = Vec::with_capacity(room + 64);
     bytes.push(b'{');
     if needs_time && !fields.iter().any(|(name, _)| *name == "@timestamp") {
         bytes.extend_from_slice(format!("\"@timestamp\":\"{}\",", time(incident)).as_bytes());
