@@ -96,7 +96,9 @@ pub(crate) fn import(files: &[File], target: &Target) -> Result<Imported, Vec<Pr
     for audit in &audits {
         importer.audit(audit, &tree, &mut routes);
     }
-    if let Some(route) = runs.as_ref().and_then(|_| importer.failures()) {
+    if !importer.channels.is_empty()
+        && let Some(route) = importer.failures()
+    {
         routes.insert(own, route);
     }
     importer.rest(&tree, &audits);

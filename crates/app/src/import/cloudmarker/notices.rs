@@ -11,6 +11,9 @@ const CHANNEL: &str = "run-notices";
 /// Where it stands among the channels, which plugins' keys name: no key of a plugin.
 const KEY: &str = "\0run-notices";
 
+/// What Balefire finds wrong with its own work.
+const FAILURES: [&str; 3] = ["balefire.run_failed", "balefire.channel_failing", "balefire.channel_recovered"];
+
 /// The kinds by which people hear of something.
 const OF_PEOPLE: [&str; 2] = ["email", "slack"];
 
@@ -54,7 +57,7 @@ impl Importer<'_> {
         true
     }
 
-    /// The route of what goes wrong with the schedule: to those who heard of begins and ends, or else of findings.
+    /// The route of what goes wrong with runs and channels: to those who heard of begins and ends, or else of findings.
     pub(super) fn failures(&mut self) -> Option<Out> {
         let is_of_people = |channel: &Out| match channel {
             Out::Map(entries) => entries.first().is_some_and(|(kind, _)| OF_PEOPLE.contains(&kind.as_str())),
@@ -68,11 +71,11 @@ impl Importer<'_> {
             }
         };
         if people.is_empty() {
-            let text = "a run that fails is an incident `balefire.run_failed`, of which no channel tells anybody: add one, and \
-                        a route";
+            let text = "no channel tells anybody of a run that fails (`balefire.run_failed`): add one, and a route";
             self.report.note(Verdict::Changed, At("schedule", None), "routes", text);
             return None;
         }
-        Some(audits::route("runs that fail", &["detected_by = balefire.run_failed".to_owned()], &people, false))
+        let conditions = [format!("detected_by in ({})", FAILURES.join(", "))];
+        Some(audits::route("failures of runs and channels", &conditions, &people, false))
     }
 }

@@ -345,7 +345,9 @@ run: [one, two]
     assert_eq!((to("three", "store"), to("three", "alert")), ("files".to_owned(), "es".to_owned()));
     assert_eq!(to("four", "store"), "");
     assert!(case.text().contains("http://es2:9200") && case.text().contains("path: /home/cm/audit"), "{}", case.text());
-    assert_eq!(heard(&config, "balefire.run_failed", &[("schedule", "all-audits")]), ["mail"]);
+    for found in ["balefire.run_failed", "balefire.channel_failing"] {
+        assert_eq!(heard(&config, found, &[]), ["mail"], "no store is told of it");
+    }
     let collects: Vec<bool> = config.channels.iter().map(|channel| channel.collecting.collects).collect();
     assert_eq!(collects, [true, false, true, true], "both, es, files, mail");
 }
