@@ -190,7 +190,7 @@ fn tell_ended(ended: &AttemptEnded) -> String {
     let follows = match next {
         Next::Done => String::new(),
         Next::Retry(_) if ended.plain_next => "; the next attempt leaves the template out".to_owned(),
-        Next::Retry(at) => format!("; next attempt not before {at}"),
+        Next::Retry(at) => format!("; next attempt not before {at:.3}"),
         Next::GiveUp { reason, .. } => format!("; given up: {reason}"),
     };
     format!("attempt {attempt} to {channel}: {came_to}{follows}")
@@ -206,6 +206,8 @@ pub(crate) fn channels(config: &Config, queues: &[QueueStatus], now: Timestamp) 
         let mut aged = to_json(queue);
         let age = queue.oldest_since.map(|since| now.duration_since(since).as_secs().max(0));
         aged["oldest_age_seconds"] = age.into();
+        // A pause that is over stays in the engine's memory until something happens there.
+        aged["paused_until"] = to_json(&queue.paused_until.filter(|until| *until > now));
         aged
     };
     let configured = config.channels.iter().map(|channel| {

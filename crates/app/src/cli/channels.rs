@@ -65,7 +65,7 @@ fn listed(channels: &[Value], screen: Screen) -> String {
             Cell::styled(&failures.to_string(), red(failures > 0)),
             Cell::styled(&to_second(&word("failing_since")), red(fails)),
             Cell::styled(&word("cause"), red(fails)),
-            Cell::new(&word("paused_until")),
+            Cell::new(&to_second(&word("paused_until"))),
         ]
     };
     let rows: Vec<_> = channels.iter().map(row).collect();
@@ -160,7 +160,7 @@ mod tests {
         ];
         let expected = "\
 NAME    KIND                    QUEUE  UNDER WAY  OLDEST  DEAD  FAILURES  FAILING SINCE         CAUSE  PAUSED UNTIL
-hook    webhook                 3      1          1h 2m   4     2         2026-11-22 02:00:00Z  auth   2026-11-22T03:00:00Z
+hook    webhook                 3      1          1h 2m   4     2         2026-11-22 02:00:00Z  auth   2026-11-22 03:00:00Z
 old     (no longer configured)  1      0          -       0     0         -                     -      -
 screen  console                 0      0          -       0     0         -                     -      -
 ";
