@@ -1,7 +1,7 @@
 //! A real server of MongoDB's protocol (FerretDB on SQLite) and the plainest client of its inserts. Knows no document's
 //! content.
 
-use super::{Place, Store, cache, cpu_seconds, in_parallel};
+use super::{Place, Store, cache, cpu_seconds, in_parallel, records};
 use anyhow::{Context, Result, bail, ensure};
 use bson::{Bson, Document, doc};
 use serde_json::{Value, json};
@@ -100,10 +100,11 @@ impl Store for Mongo {
 
     fn fill(&self, place: Place, records: &[Value], connections: usize) -> Result<Duration> {
         let mut batches = Vec::new();
-        for (chunk, records) in records.chunks(DOCUMENTS).enumerate() {
+        let mut ids = (0..).map(records::id);
+        for records in records.chunks(DOCUMENTS) {
             let mut documents = Vec::new();
-            for (nth, record) in records.iter().enumerate() {
-                let mut document = doc! {"_id": format!("plain-{chunk}-{nth}")};
+            for (record, id) in records.iter().zip(ids.by_ref()) {
+                let mut document = doc! {"_id": id};
                 if let Bson::Document(fields) = bson(record) {
                     document.extend(fields);
                 }
@@ -111,7 +112,8 @@ impl Store for Mongo {
             }
             batches.push(documents);
         }
-        let insert = doc! {"insert": COLLECTION, "ordered": false, "$db": place.name()};
+        let concern = doc! {"w": "majority", "j": true};
+        let insert = doc! {"insert": COLLECTION, "ordered": false, "$db": place.name(), "writeConcern": concern};
         in_parallel(&batches, connections, || {
             let mut session = Session::open(self.address)?;
             let insert = insert.clone();

@@ -1,7 +1,7 @@
 //! A real OpenSearch node and the plainest client of its bulk interface. Knows no document's content.
 
 use super::super::http::Messages;
-use super::{Place, Store, cache, cpu_seconds, in_parallel};
+use super::{Place, Store, cache, cpu_seconds, in_parallel, records};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
@@ -108,10 +108,10 @@ impl Store for OpenSearch {
 
     fn fill(&self, place: Place, records: &[Value], connections: usize) -> Result<Duration> {
         let mut bodies = Vec::new();
-        for (chunk, records) in records.chunks(DOCUMENTS).enumerate() {
+        let mut ids = (0..).map(records::id);
+        for records in records.chunks(DOCUMENTS) {
             let mut body = Vec::new();
-            for (nth, record) in records.iter().enumerate() {
-                let id = format!("plain-{chunk}-{nth}");
+            for (record, id) in records.iter().zip(ids.by_ref()) {
                 writeln!(body, "{}\n{record}", json!({"create": {"_id": id}})).context("cannot write a body")?;
             }
             bodies.push(body);

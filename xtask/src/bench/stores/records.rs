@@ -30,6 +30,19 @@ pub(super) fn record(number: u64) -> Value {
     })
 }
 
+/// An id for a document of the plain client, of the same form and as scattered as ours.
+pub(super) fn id(number: u64) -> String {
+    // SplitMix64 (Steele, Lea, Flood, 2014), twice.
+    let mixed = |seed: u64| {
+        let once = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        twice ^ (twice >> 31)
+    };
+    let (high, low) = (mixed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), mixed(!number));
+    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
+    format!("{a:08x}-{b:04x}-8{c:03x}-{:04x}-{:012x}", low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff)
+}
+
 /// An incident that carries a record.
 pub(super) fn incident(number: u64, body: &mut Vec<u8>) {
     let Value::Object(mut fields) = record(number) else { return };
@@ -42,6 +55,13 @@ pub(super) fn incident(number: u64, body: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_the_plain_client_are_as_long_as_ours_and_differ() {
+        let ids: std::collections::HashSet<String> = (0..10_000).map(id).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.iter().all(|id| id.len() == 36));
+    }
 
     #[test]
     fn a_record_has_three_parts_and_about_a_kilobyte_and_its_incident_carries_it_unchanged() {
