@@ -12,7 +12,7 @@ pub use self::layout::{PostgresForm, PostgresLayout, PostgresMisfit, PostgresTab
 use self::part::{Form, part};
 pub use self::refusal::{is_about_row, is_about_table};
 pub use self::transport::{PostgresEndpoint, PostgresTls, PostgresTransport};
-use crate::{Channel, Host, Kind, Limits, Reply, Request, Step, Transport};
+use crate::{BulkBounds, Channel, Host, Kind, Limits, Reply, Request, Step, Transport};
 use balefire_model::Delivery;
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
@@ -27,8 +27,8 @@ pub(crate) const KIND: Kind = Kind {
     resolve,
 };
 
-/// Twice what one statement carries: while the one is on its way, the next is read.
-const IN_FLIGHT: u32 = 512;
+/// A thousand rows are some megabytes; more in one statement gain little. While the one is committed, the next is made.
+const BOUNDS: BulkBounds = BulkBounds { parts_max: 1000, bytes_max: 8 << 20, exchanges_max: 2, reply_bytes_max: 0 };
 /// A row that is larger is shortened with a note; nobody lists it.
 const ROW_BYTES_MAX: usize = 8 << 20;
 /// PostgreSQL's limit for a name (NAMEDATALEN - 1).
@@ -65,6 +65,7 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
         database: address.database,
         application: address.application.unwrap_or_else(|| "balefire".to_owned()),
         table,
+        bounds: BOUNDS,
         tls,
         ca_file,
         connect_timeout,
@@ -168,7 +169,7 @@ fn read_tls(reader: &Reader<'_>, address: &Address) -> (PostgresTls, Option<Path
 impl Channel for Postgres {
     fn limits(&self) -> Limits {
         Limits {
-            in_flight: IN_FLIGHT,
+            in_flight: BOUNDS.in_flight(),
             message_bytes_max: ROW_BYTES_MAX,
             attempt_timeout: self.timeout,
             // A dashboard counts what nobody has acknowledged.

@@ -4,6 +4,7 @@
 
 use super::http::Http;
 use super::mongo::Mongo;
+use super::postgres::Postgres;
 use super::worker::{Leg, Script, panic_words};
 use super::{Finished, Job, mismatched, no_answer};
 use balefire_channels::{Bulk, BulkBounds, BulkStep, Exchange, HttpRequest, Reply, Request, Step};
@@ -35,6 +36,8 @@ pub(super) enum Carrier {
     Http(Http),
     /// Documents as they are.
     Mongo(Mongo),
+    /// Rows as they are.
+    Postgres(Box<Postgres>),
 }
 
 /// What all rounds share.
@@ -45,6 +48,16 @@ struct Shared {
     ready: OnceCell<()>,
     /// The node that answered last.
     node: AtomicUsize,
+}
+
+/// What travels of a request, and its size.
+type Pick<T> = fn(Request) -> Option<(usize, T)>;
+
+fn part(request: Request) -> Option<(usize, Vec<u8>)> {
+    match request {
+        Request::Part(part) => Some((part.len(), part)),
+        _ => None,
+    }
 }
 
 /// What became of a round's jobs.
@@ -61,6 +74,7 @@ impl<R: From<Finished> + Send + 'static> Rounds<R> {
         let bounds = match &carrier {
             Carrier::Http(_) => script.channel.bulk().map(Bulk::bounds),
             Carrier::Mongo(mongo) => Some(mongo.bounds()),
+            Carrier::Postgres(postgres) => Some(postgres.bounds()),
         };
         let Some(bounds) = bounds else {
             return refuse_all(jobs, &report).await;
@@ -143,7 +157,16 @@ impl Shared {
     async fn round(self: Arc<Self>, jobs: Vec<Job>, bounds: BulkBounds) -> Round {
         let mut round = Round { ended: Vec::with_capacity(jobs.len()), left: Vec::new() };
         match (&self.carrier, self.script.channel.bulk()) {
-            (Carrier::Mongo(mongo), _) => self.insert(mongo, jobs, bounds, &mut round).await,
+            (Carrier::Mongo(mongo), _) => {
+                let document = |request| match request {
+                    Request::Document(document) => Some((document.bson.len(), document)),
+                    _ => None,
+                };
+                self.insert((document, |documents| mongo.exec(documents)), jobs, bounds, &mut round).await;
+            }
+            (Carrier::Postgres(postgres), _) => {
+                self.insert((part, |parts| postgres.exec(parts)), jobs, bounds, &mut round).await;
+            }
             (Carrier::Http(http), Some(bulk)) => self.post(http, bulk, jobs, &mut round).await,
             (Carrier::Http(_), None) => round.left = jobs,
         }
@@ -153,10 +176,6 @@ impl Shared {
     /// One exchange.
     async fn post(&self, http: &Http, bulk: &dyn Bulk, jobs: Vec<Job>, round: &mut Round) {
         let readiness = self.ready.get_or_try_init(|| self.prepare(http, bulk)).await.err();
-        let part = |request| match request {
-            Request::Part(part) => Some((part.len(), part)),
-            _ => None,
-        };
         let (legs, parts) = self.render(jobs, bulk.bounds().bytes_max, part, round).await;
         let replies = match readiness {
             Some(reply) => vec![reply; legs.len()],
@@ -174,15 +193,18 @@ impl Shared {
         }
     }
 
-    /// One insert, and another one for those documents that the server wants in another form.
-    async fn insert(&self, mongo: &Mongo, jobs: Vec<Job>, bounds: BulkBounds, round: &mut Round) {
-        let document = |request| match request {
-            Request::Document(document) => Some((document.bson.len(), document)),
-            _ => None,
-        };
-        let (mut legs, mut documents) = self.render(jobs, bounds.bytes_max, document, round).await;
+    /// One insert, and another one for what the server wants in another form. `pick` takes what travels out of a request,
+    /// `exec` gives one reply for each.
+    async fn insert<T, F: Future<Output = Vec<Reply>>>(
+        &self,
+        (pick, exec): (Pick<T>, impl Fn(Vec<T>) -> F),
+        jobs: Vec<Job>,
+        bounds: BulkBounds,
+        round: &mut Round,
+    ) {
+        let (mut legs, mut items) = self.render(jobs, bounds.bytes_max, pick, round).await;
         while !legs.is_empty() {
-            let inserted = tokio::time::timeout(self.script.limit, mongo.exec(std::mem::take(&mut documents))).await;
+            let inserted = tokio::time::timeout(self.script.limit, exec(std::mem::take(&mut items))).await;
             let mut replies = inserted.unwrap_or_default().into_iter();
             for mut leg in std::mem::take(&mut legs) {
                 let Some(reply) = replies.next() else {
@@ -190,13 +212,19 @@ impl Shared {
                     continue;
                 };
                 leg.replies.push(reply);
-                match self.script.step(&leg) {
-                    Step::Done(outcome) => round.ended.push(leg.end(outcome)),
-                    Step::Send(Request::Document(document)) => {
-                        documents.push(document);
+                let request = match self.script.step(&leg) {
+                    Step::Done(outcome) => {
+                        round.ended.push(leg.end(outcome));
+                        continue;
+                    }
+                    Step::Send(request) => request,
+                };
+                match pick(request) {
+                    Some((_, item)) => {
+                        items.push(item);
                         legs.push(leg);
                     }
-                    Step::Send(_) => round.ended.push(leg.end(refused("it sends something else than a document"))),
+                    None => round.ended.push(leg.end(refused("it sends what cannot travel together"))),
                 }
             }
         }
@@ -208,7 +236,7 @@ impl Shared {
         &self,
         jobs: Vec<Job>,
         bytes_max: usize,
-        pick: fn(Request) -> Option<(usize, T)>,
+        pick: Pick<T>,
         round: &mut Round,
     ) -> (Vec<Leg>, Vec<T>) {
         let (mut legs, mut parts, mut bytes) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()), 0);

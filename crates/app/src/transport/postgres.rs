@@ -4,7 +4,9 @@
 
 use super::tls::{self, TlsError};
 use super::{describe, harmless, no_answer};
-use balefire_channels::{PostgresLayout, PostgresMisfit, PostgresTransport, Reply, is_about_row, is_about_table};
+use balefire_channels::{
+    BulkBounds, PostgresLayout, PostgresMisfit, PostgresTransport, Reply, is_about_row, is_about_table,
+};
 use balefire_model::Cause;
 use std::future::Future;
 use std::ops::Range;
@@ -50,6 +52,11 @@ impl Postgres {
     pub(super) fn open(settings: PostgresTransport) -> Result<Postgres, TlsError> {
         let connector = dial::connector(&settings)?;
         Ok(Postgres { target: Target { settings, connector }, idle: Mutex::default() })
+    }
+
+    /// How much goes together.
+    pub(super) fn bounds(&self) -> BulkBounds {
+        self.target.settings.bounds
     }
 
     /// Inserts rows; one reply each. `Written` means: committed. Cancel-safe: what was under way may be there or not, and
@@ -151,13 +158,7 @@ impl Target {
     /// One transaction, sent in one piece and answered in one. The time limits are the transaction's own: a pooler would
     /// hand a session's to somebody else.
     async fn insert(&self, link: &mut Link, parts: &[Vec<u8>]) -> Result<(), Reply> {
-        let list = match list(parts) {
-            Ok(list) => list,
-            Err(error) => {
-                let detail = format!("a row is no text: {error}");
-                return Err(Reply::SqlRefused { state: "22021".to_owned(), text: detail });
-            }
-        };
+        let list = link.layout.list(parts);
         let begin = format!("BEGIN; {}", self.limits());
         let (client, statement) = (&link.client, link.layout.insert.as_str());
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&list, Type::TEXT)];
@@ -264,17 +265,6 @@ fn words(error: &DbError) -> String {
         }
         _ => error.message().to_owned(),
     }
-}
-
-/// The parts as one JSON list.
-fn list(parts: &[Vec<u8>]) -> Result<String, std::str::Utf8Error> {
-    let mut list = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum::<usize>() + 2);
-    for part in parts {
-        list.push(if list.is_empty() { '[' } else { ',' });
-        list.push_str(std::str::from_utf8(part)?);
-    }
-    list.push(']');
-    Ok(list)
 }
 
 /// Which parts go together, the last ones first.

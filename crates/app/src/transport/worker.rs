@@ -51,7 +51,7 @@ pub(super) enum Line {
     Store(Store),
     /// Many at once, and many in each insert.
     Mongo(Mongo),
-    /// In order.
+    /// Many at once, and many in each insert.
     Postgres(Box<Postgres>),
     /// In order.
     Console(Console),
@@ -104,6 +104,9 @@ impl Worker {
                 Line::Mongo(mongo) => {
                     Rounds { script, carrier: Carrier::Mongo(mongo), report }.run(&mut jobs, &mut rounds).await;
                 }
+                Line::Postgres(postgres) => {
+                    Rounds { script, carrier: Carrier::Postgres(postgres), report }.run(&mut jobs, &mut rounds).await;
+                }
                 Line::Smtp(smtp) => {
                     let crew = Crew { script, line: Crowd::Smtp(smtp), report };
                     crew.run(&mut jobs, &mut tasks, limits.in_flight as usize).await;
@@ -115,7 +118,6 @@ impl Worker {
                 Line::Syslog(syslog) => in_order(&script, Queue::Syslog(syslog), &mut jobs, &report).await,
                 Line::File(file) => in_order(&script, Queue::File(file), &mut jobs, &report).await,
                 Line::Store(store) => in_order(&script, Queue::Store(store), &mut jobs, &report).await,
-                Line::Postgres(postgres) => in_order(&script, Queue::Postgres(postgres), &mut jobs, &report).await,
                 Line::Console(console) => in_order(&script, Queue::Console(console), &mut jobs, &report).await,
             }
         };
@@ -324,7 +326,6 @@ enum Queue {
     Syslog(Syslog),
     File(File),
     Store(Store),
-    Postgres(Box<Postgres>),
     Console(Console),
 }
 
@@ -352,13 +353,6 @@ impl Queue {
                     _ => None,
                 });
                 merge(places, store.exec(parts).await, "a directory of files")
-            }
-            Queue::Postgres(postgres) => {
-                let (places, parts) = sort(requests, |request| match request {
-                    Request::Part(part) => Some(part),
-                    _ => None,
-                });
-                merge(places, postgres.exec(parts).await, "PostgreSQL")
             }
             Queue::Console(console) => {
                 let (places, screens) = sort(requests, |request| match request {

@@ -110,7 +110,34 @@ pub struct PostgresLayout {
     pub receipt: String,
     /// Whether all of our own columns are there.
     is_complete: bool,
+    /// Whether whole incidents have a column.
+    takes_body: bool,
 }
+
+impl PostgresLayout {
+    /// The statement's parameter. What the table has no column for does not travel.
+    #[must_use]
+    pub fn list(&self, parts: &[Vec<u8>]) -> String {
+        let mut list = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum::<usize>() + 2);
+        for part in parts {
+            list.push(if list.is_empty() { b'[' } else { b',' });
+            // The last member; within a text its quotes would have backslashes before them.
+            let body = || part.windows(BODY_BEGINS.len()).position(|bytes| bytes == BODY_BEGINS);
+            match (!self.takes_body).then(body).flatten() {
+                Some(place) => {
+                    list.extend_from_slice(&part[..place]);
+                    list.push(b'}');
+                }
+                None => list.extend_from_slice(part),
+            }
+        }
+        list.push(b']');
+        String::from_utf8(list).expect("parts are UTF-8, and cut before a comma")
+    }
+}
+
+/// As `part.rs` writes it.
+const BODY_BEGINS: &[u8] = b",\"body\":{";
 
 /// Why rows cannot be written into what is there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -193,9 +220,10 @@ impl PostgresTable {
             true => format!("in {table}"),
             false => format!("in {table}, whose rows stay as they are"),
         };
+        let takes_body = columns.get(BODY).is_some_and(|body| matches!(body.r#type.as_str(), "json" | "jsonb"));
         let is_complete = columns.contains_key(BODY) && key.is_some();
         let insert = Statement { table: self, columns: &columns, rules: rules.as_ref(), key, can_close }.text();
-        Ok(PostgresLayout { insert, receipt, is_complete })
+        Ok(PostgresLayout { insert, receipt, is_complete, takes_body })
     }
 
     /// The statements that make what is missing, for one transaction; none where nothing is missing, or nothing is to be

@@ -1,6 +1,7 @@
 //! What whoever carries rows to PostgreSQL must know: where the server is, who we are there, and how the way is protected.
 
 use super::PostgresTable;
+use crate::BulkBounds;
 use balefire_model::text::Secret;
 use std::fmt;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct PostgresTransport {
     pub application: String,
     /// The table, and what may be done about it.
     pub table: PostgresTable,
+    /// How much goes together; each insert is an exchange, each row a part.
+    pub bounds: BulkBounds,
     /// How connections are protected.
     pub tls: PostgresTls,
     /// Own certificate authorities, PEM; the system's where there is none.

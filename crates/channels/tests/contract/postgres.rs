@@ -151,3 +151,24 @@ fn every_name_of_the_catalogue_is_quoted_in_the_statement() {
     assert!(layout.insert.contains("\"x\"\" ; DROP TABLE y; --\""), "{}", layout.insert);
     assert!(!layout.insert.replace("\"\"", "").contains("x\" ;"), "{}", layout.insert);
 }
+
+#[test]
+fn what_the_table_has_no_column_for_does_not_travel_and_the_rest_does_whatever_it_says() {
+    let table = PostgresTable { schema: "s".into(), name: "t".into(), create: None, may_repeat: false };
+    let bare = table.read(&answer("uuid", |_| ())).expect("it fits");
+    let whole = table.read(&answer("uuid", |columns| columns["balefire"] = column("jsonb"))).expect("it fits");
+    let channel = channel(kind(), &[]);
+    let parts: Vec<Vec<u8>> = [",\"body\":{\"x\":1}", "\\\",\"body\":{", "plain"]
+        .into_iter()
+        .map(|text| match request(channel.as_ref(), &delivery(&incident(text))) {
+            Request::Part(part) => part,
+            other => panic!("no part: {other:?}"),
+        })
+        .collect();
+    let mut all: Value = serde_json::from_str(&whole.list(&parts)).expect("JSON");
+    let told: Value = serde_json::from_str(&bare.list(&parts)).expect("JSON");
+    for part in all.as_array_mut().expect("a list") {
+        assert!(part.as_object_mut().and_then(|part| part.remove("body")).is_some());
+    }
+    assert_eq!(told, all);
+}
