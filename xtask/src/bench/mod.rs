@@ -62,6 +62,11 @@ const BENCHES: &[Bench] = &[
         about: "audit records into a MongoDB server, beside Cloudmarker and a plain client",
         run: stores::mongodb,
     },
+    Bench {
+        name: "store-postgres",
+        about: "incidents into alert_history, beside one INSERT an alert",
+        run: stores::postgresql,
+    },
     Bench { name: "memory", about: "resident memory, idle, with incidents in the history", run: standing::memory },
     Bench { name: "start", about: "from start to ready, with records in the journal", run: standing::start },
 ];

@@ -4,6 +4,7 @@
 
 mod mongo;
 mod opensearch;
+mod postgres;
 mod records;
 
 use super::client::{Load, Until, drive};
@@ -79,6 +80,11 @@ pub(super) fn opensearch(options: &Options) -> Result<Report> {
 pub(super) fn mongodb(options: &Options) -> Result<Report> {
     let directory = Directory::new()?;
     compare(&mongo::Mongo::start(&directory.0)?, &directory.0, options)
+}
+
+/// Incidents into a PostgreSQL with the tables of the BT-08 engine.
+pub(super) fn postgresql(options: &Options) -> Result<Report> {
+    postgres::history(options)
 }
 
 fn compare(store: &dyn Store, directory: &Path, options: &Options) -> Result<Report> {
