@@ -305,7 +305,7 @@ impl Engine {
             true => Next::Retry(now),
             false => retry::after(&Ended { delivery, attempt, failures, decided_at, now, outcome: &outcome }, &retry),
         };
-        let closer = self.state.behind.get(&delivery).copied();
+        let closers = self.state.closers(delivery);
         let given_up = match &next {
             Next::GiveUp { cause, reason } => Some((*cause, reason.clone())),
             Next::Done | Next::Retry(_) => None,
@@ -313,7 +313,7 @@ impl Engine {
         let ended = AttemptEnded { delivery, incident, channel, attempt, outcome: outcome.clone(), next, plain_next };
         self.record(now, Record::AttemptEnded(ended), effects);
         if let Some((cause, reason)) = given_up {
-            self.has_not_arrived(now, (delivery, "was given up"), closer, effects);
+            self.has_not_arrived(now, (delivery, "was given up"), closers, effects);
             self.fall_back_at_once(now, delivery, (cause, &reason), effects);
         }
         self.check_health(now, number, &outcome, effects);

@@ -144,9 +144,9 @@ impl Engine {
     /// Ends a delivery by a rule, and what waits to close it.
     pub(crate) fn suppress(&mut self, now: Timestamp, suppressed: Suppressed, effects: &mut Effects) {
         let delivery = suppressed.delivery;
-        let closer = self.state.behind.get(&delivery).copied();
+        let closers = self.state.closers(delivery);
         self.record(now, Record::Suppressed(suppressed), effects);
-        self.has_not_arrived(now, (delivery, "did not go out"), closer, effects);
+        self.has_not_arrived(now, (delivery, "did not go out"), closers, effects);
     }
 
     /// A delivery has ended without arriving: what waits to close it has nothing to close, unless something else has
@@ -155,21 +155,23 @@ impl Engine {
         &mut self,
         now: Timestamp,
         (delivery, what): (DeliveryId, &str),
-        closer: Option<DeliveryId>,
+        closers: Vec<DeliveryId>,
         effects: &mut Effects,
     ) {
-        let Some((closer, pending)) = closer.and_then(|id| Some((id, self.state.pending.get(&id)?))) else { return };
-        if pending.behind().next().is_some() || pending.rare.as_ref().is_some_and(|rare| rare.has_opened) {
-            return;
+        for closer in closers {
+            let Some(pending) = self.state.pending.get(&closer) else { continue };
+            if pending.behind().next().is_some() || pending.rare.as_ref().is_some_and(|rare| rare.has_opened) {
+                continue;
+            }
+            let suppressed = Suppressed {
+                delivery: closer,
+                incident: pending.incident,
+                channel: self.state.names[pending.channel as usize].clone(),
+                rule: NOTHING_TO_CLOSE.to_owned(),
+                because: format!("delivery {delivery}, which it would close, {what}"),
+            };
+            self.record(now, Record::Suppressed(suppressed), effects);
         }
-        let suppressed = Suppressed {
-            delivery: closer,
-            incident: pending.incident,
-            channel: self.state.names[pending.channel as usize].clone(),
-            rule: NOTHING_TO_CLOSE.to_owned(),
-            because: format!("delivery {delivery}, which it would close, {what}"),
-        };
-        self.record(now, Record::Suppressed(suppressed), effects);
     }
 
     /// Takes the steps of escalations whose time has come.

@@ -11,7 +11,7 @@ use balefire_model::record::{
 };
 use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroI64;
 use std::sync::Arc;
 
@@ -151,8 +151,8 @@ pub struct State {
     pub(crate) digest: String,
     pub(crate) since_snapshot: u64,
     pub(crate) open: Opens,
-    /// Who waits until a delivery has ended. Never iterated: its order would differ from run to run.
-    pub(crate) behind: HashMap<DeliveryId, DeliveryId>,
+    /// Which delivery, and who waits until it has ended: an end, and perhaps one that stands in for another's.
+    pub(crate) behind: BTreeSet<(DeliveryId, DeliveryId)>,
     pub(crate) dead: DeadLetters,
     pub(crate) runs: Runs,
 }
@@ -412,9 +412,9 @@ impl State {
         queue.by_order.remove(&ended.order);
         queue.counts[ended.severity as usize] -= 1;
         queue.untried -= usize::from(ended.attempts == 0);
-        if let Some(next) = self.behind.remove(&delivery)
-            && let Some(pending) = self.pending.get_mut(&next)
-        {
+        for next in self.closers(delivery) {
+            self.behind.remove(&(delivery, next));
+            let Some(pending) = self.pending.get_mut(&next) else { continue };
             if let Some(rare) = &mut pending.rare {
                 rare.behind = rare.behind.filter(|first| *first != delivery);
                 rare.behind_also.retain(|first| *first != delivery);
@@ -428,11 +428,18 @@ impl State {
         Some(ended)
     }
 
+    /// What waits until a delivery has ended.
+    pub(crate) fn closers(&self, delivery: DeliveryId) -> Vec<DeliveryId> {
+        let first = (delivery, DeliveryId(uuid::Uuid::nil()));
+        let of_it = self.behind.range(first..).take_while(|(of, _)| *of == delivery);
+        of_it.map(|(_, closer)| *closer).collect()
+    }
+
     fn suppressed(&mut self, delivery: DeliveryId) {
         let Some(ended) = self.end(delivery, false) else { return };
         let rank = ended.rank();
         for first in ended.behind() {
-            self.behind.remove(&first);
+            self.behind.remove(&(first, delivery));
         }
         let queue = &mut self.queues[ended.channel as usize];
         queue.ready.remove(&rank);
@@ -525,7 +532,7 @@ impl State {
         if let Some(due) = due {
             queue.waiting.remove(&(due.into(), rank));
         }
-        self.behind.insert(delivery, end);
+        self.behind.insert((delivery, end));
     }
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {
@@ -588,9 +595,10 @@ impl State {
 
     /// What waits for a delivery closes what stands there.
     fn closes(&mut self, delivery: DeliveryId, posted: &str) {
-        let next = self.behind.get(&delivery).and_then(|next| self.pending.get_mut(next));
-        if let Some(pending) = next {
-            pending.rare.get_or_insert_default().opened.get_or_insert_with(|| posted.to_owned());
+        for next in self.closers(delivery) {
+            if let Some(pending) = self.pending.get_mut(&next) {
+                pending.rare.get_or_insert_default().opened.get_or_insert_with(|| posted.to_owned());
+            }
         }
     }
 

@@ -426,8 +426,10 @@ impl Ledger {
         };
         let mut worse = lane.open.iter().take_while(|(severity, _)| severity.0 > goes.severity);
         if let Some((_, worse)) = worse.find(waits) {
-            let fault =
-                format!("{} of {} goes to {} while {worse} waits", started.delivery, goes.severity, goes.channel);
+            let fault = format!(
+                "{} of {} goes to {} while {worse} waits: {:?}",
+                started.delivery, goes.severity, goes.channel, self.courses[worse]
+            );
             self.faults.push(fault);
         }
     }
