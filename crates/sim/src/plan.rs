@@ -6,6 +6,9 @@ use crate::random::Random;
 /// In microseconds.
 pub(crate) const SECOND: u64 = 1_000_000;
 
+/// How many of a thousand lives are large.
+const LARGE: u64 = 150;
+
 /// What happens to one operation of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strike {
@@ -92,11 +95,34 @@ impl Plan {
             acts: 3,
             lost_receiver: false,
             strike: Some(strike),
-            ..Plan::new(random)
+            ..Plan::large(random)
         }
     }
 
+    /// Most lives are small, since few things meet in most faults and many lives find more than long ones; the others are
+    /// large, for what takes many.
     pub(crate) fn new(random: &mut Random) -> Plan {
+        let large = Plan::large(random);
+        if random.chance(LARGE) {
+            return large;
+        }
+        Plan {
+            active: SECOND * random.pick(&[10, 60, 600]),
+            requests: random.between(1, 6),
+            lines: random.sometimes(300, 1, 3),
+            full_times: random.sometimes(200, 1, 2),
+            clock_jumps: random.sometimes(300, 1, 2),
+            reloads: random.sometimes(400, 1, 2),
+            stops: random.sometimes(200, 1, 2),
+            moods: random.between(0, 12),
+            acts: random.pick(&[0, 2, 5]),
+            // Each delivery to it is tried hundreds of times.
+            lost_receiver: random.chance(50),
+            ..large
+        }
+    }
+
+    fn large(random: &mut Random) -> Plan {
         let active = SECOND * random.pick(&[60, 600, 7_200]);
         Plan {
             active,

@@ -1,9 +1,9 @@
-//! A thousand lives keep every promise, and a seed tells all of a life.
+//! Four thousand lives keep every promise, and a seed tells all of a life.
 
 use balefire_sim::{Report, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const LIVES: u64 = 1_000;
+const LIVES: u64 = 4_000;
 
 fn live(seed: u64) -> Report {
     run(seed).unwrap_or_else(|violation| panic!("{violation}"))
@@ -19,7 +19,7 @@ fn the_same_seed_lives_the_same_life() {
 
 /// Every promise, and that the lives together met everything that they are about.
 #[test]
-fn a_thousand_lives_keep_every_promise() {
+fn thousands_of_lives_keep_every_promise() {
     let next = AtomicU64::new(0);
     let work = || {
         let mut lives = Vec::new();
@@ -39,7 +39,7 @@ fn a_thousand_lives_keep_every_promise() {
     let total = |count: fn(&Report) -> u64| lives.iter().map(count).sum::<u64>();
     let kind = |kind: &str| lives.iter().filter_map(|life| life.kinds.get(kind)).sum::<u64>();
     assert_eq!(lives.len() as u64, LIVES);
-    assert!(total(|life| life.crashes) > LIVES);
+    assert!(total(|life| life.crashes) > LIVES / 2);
     assert!(total(|life| life.stops) > LIVES / 10);
     assert!(total(|life| life.full_disks) > LIVES / 10);
     assert!(total(|life| life.reloads) > LIVES / 4);
@@ -48,7 +48,7 @@ fn a_thousand_lives_keep_every_promise() {
     assert!(total(|life| life.summaries) > LIVES / 10);
     assert!(total(|life| life.summarised) > 2 * total(|life| life.summaries), "a summary stands for many");
     for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged"] {
-        assert!(kind(record) > LIVES / 10, "{record}");
+        assert!(kind(record) > LIVES / 40, "{record}: {}", kind(record));
     }
     assert!(2 * total(|life| life.attempts) > 3 * total(|life| life.deliveries), "many attempts have to be repeated");
     assert!(total(|life| life.receipts) > total(|life| life.deliveries) / 2);
