@@ -154,7 +154,7 @@ fn the_examples_of_the_page_are_configurations() {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").join("docs/templates.md");
     let page = fs::read_to_string(page).expect("the page exists");
     let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(examples.len() >= 5, "one for each kind that takes a template: {}", examples.len());
+    assert_eq!(examples.len(), 6, "one for each kind that takes a template");
     for example in examples {
         let site = Site::new("");
         fs::write(site.path("slack-token"), "xoxb-1-example").expect("the directory is ours");

@@ -1,10 +1,9 @@
 //! Everything that must hold before a change is merged, in one list. Knows the steps and their order; what a step checks
 //! is the business of the tool that it calls.
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, started};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One line of the list.
@@ -75,7 +74,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
 }
 
 fn execute(step: &Step, binary: &Path) -> Result<bool> {
-    let mut command = Command::new(step.program);
+    let mut command = started(step.program);
     command.args(step.arguments).envs(step.environment.iter().copied()).env("BALEFIRE_BIN", binary);
     let status = command.status().with_context(|| format!("cannot run {} for the step {}", step.program, step.name))?;
     Ok(status.success())

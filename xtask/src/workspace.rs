@@ -33,10 +33,22 @@ pub(crate) struct Dependency {
     pub(crate) is_dev: bool,
 }
 
+/// A program that is started as if by hand. `cargo run` tells us in the environment which package we are; a build that
+/// inherits that compiles every crate anew whose build script looks at it (ring), and all that depends on it.
+pub(crate) fn started(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.starts_with(of))) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 impl Workspace {
     /// Asks cargo.
     pub(crate) fn load(root: &Path) -> Result<Workspace> {
-        let output = Command::new("cargo")
+        let output = started("cargo")
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
             .current_dir(root)
             .output()
@@ -96,6 +108,14 @@ impl Workspace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_started_does_not_hear_which_package_we_are() {
+        // `cargo test` tells us as `cargo run` does.
+        let command = started("true");
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert!(removed.contains(&"CARGO_PKG_NAME".as_ref()) && removed.contains(&"CARGO_MANIFEST_DIR".as_ref()));
+    }
 
     #[test]
     fn metadata_becomes_members_with_paths_relative_to_the_root() {

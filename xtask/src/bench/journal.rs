@@ -3,10 +3,9 @@
 
 use super::options::Options;
 use super::report::Report;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, started};
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::process::Command;
 
 /// Records of 900 bytes in batches of 256, as the example's constants say.
 pub(super) fn append(options: &Options) -> Result<Report> {
@@ -14,7 +13,7 @@ pub(super) fn append(options: &Options) -> Result<Report> {
     let workspace = Workspace::load(&std::env::current_dir().context("no current directory")?)?;
     let directory = workspace.target.join(format!("bench-{}", std::process::id()));
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let output = Command::new("cargo")
+    let output = started("cargo")
         .args(["run", "--quiet", "--release", "--package", "balefire-store", "--example", "journal_bench", "--"])
         .arg(&directory)
         .arg(&records)

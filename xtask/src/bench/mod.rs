@@ -16,10 +16,10 @@ mod sink;
 mod standing;
 mod stores;
 
+use crate::workspace::started;
 use anyhow::{Context, Result, bail};
 use options::Options;
 use report::Report;
-use std::process::Command;
 
 /// One bench.
 struct Bench {
@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
 
 /// An unoptimised generator would measure itself: run the same command again, built for release.
 fn run_optimised(arguments: &[String]) -> Result<bool> {
-    let status = Command::new("cargo")
+    let status = started("cargo")
         .args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench"])
         .args(arguments)
         .status()

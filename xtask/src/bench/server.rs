@@ -2,7 +2,7 @@
 //! what is measured.
 
 use super::http::Messages;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, started};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
@@ -52,7 +52,7 @@ impl Site {
             Some(binary) => PathBuf::from(binary),
             None => {
                 let build = ["build", "--release", "--package", "balefire-app"];
-                let status = Command::new("cargo").args(build).status().context("cannot run cargo")?;
+                let status = started("cargo").args(build).status().context("cannot run cargo")?;
                 ensure!(status.success(), "the build failed");
                 workspace.target.join("release/balefire")
             }
