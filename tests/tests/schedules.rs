@@ -147,18 +147,20 @@ fn a_command_that_fails_is_an_incident_without_secrets_and_a_good_run_ends_it() 
 fn a_command_out_of_time_ends_with_all_that_it_started() {
     let site = site(&format!(
         "{}, timeout: 500ms, cwd: \"{{dir}}\"",
-        shell("trap '' TERM; sleep 600 & echo $! > child; wait")
+        shell("trap '' TERM; sleep 600 & echo $! > child; setsid sleep 600 & echo $! > apart; wait")
     ));
     let server = site.start();
     start(&site);
     ended(&server);
     let failure = the_failure(&server);
     assert_eq!(failure["labels"]["cause"], "timeout", "{failure}");
-    let child = fs::read_to_string(site.path("child")).expect("the command has begun");
-    wait::until("the child is gone", || match fs::read_to_string(format!("/proc/{}/stat", child.trim())) {
-        Ok(stat) if !stat.contains(") Z ") => Err(stat),
-        _ => Ok(()),
-    });
+    for child in ["child", "apart"] {
+        let child = fs::read_to_string(site.path(child)).expect("the command has begun");
+        wait::until("the child is gone", || match fs::read_to_string(format!("/proc/{}/stat", child.trim())) {
+            Ok(stat) if !stat.contains(") Z ") => Err(stat),
+            _ => Ok(()),
+        });
+    }
 }
 
 #[test]

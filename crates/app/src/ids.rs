@@ -15,6 +15,11 @@ pub(crate) fn idempotency_key() -> String {
     Uuid::now_v7().to_string()
 }
 
+/// What a program is marked with that we start, and all that it starts.
+pub(crate) fn process() -> String {
+    Uuid::now_v7().to_string()
+}
+
 /// The system gives no randomness.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no randomness")]

@@ -1,10 +1,11 @@
-"""The BT-08 engine's way into alert_history: one connection, one INSERT with a commit of its own for each alert."""
+"""The BT-08 engine's way into alert_history: one INSERT with a commit of its own for each alert, over one connection that
+is kept, or over one that is made for each alert."""
 import sys
 import time
 
 import psycopg2
 
-dsn, count = sys.argv[1], int(sys.argv[2])
+dsn, count, connections = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 connection = psycopg2.connect(dsn)
 connection.autocommit = True
 description = (
@@ -14,6 +15,10 @@ description = (
 )
 begin = time.monotonic()
 for number in range(count):
+    if connections == "anew":
+        connection.close()
+        connection = psycopg2.connect(dsn)
+        connection.autocommit = True
     title = f"Brute force: 12 failed logins for user{number % 1013} on web-{number % 97} within 300 s"
     with connection.cursor() as cursor:
         cursor.execute(
