@@ -3,15 +3,18 @@
 
 use crate::config::Config;
 use balefire_engine::QueueStatus;
-use balefire_engine::route::told_muted;
-use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, RouteTaken, Routed, RunEnd};
+use balefire_engine::route::{response_time, told_muted};
+use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, ReportStep, RouteTaken, Routed, RunEnd};
 use balefire_model::text::one_line;
-use balefire_model::{Outcome, Position, Record, State};
-use balefire_store::view::{Change, DeliveryStatus, DeliveryView, IncidentView, StoryLine};
+use balefire_model::{IncidentId, Outcome, Position, Record, State};
+use balefire_store::view::{
+    Assignment, Change, DeliveryStatus, DeliveryView, IncidentView, Measure, Note, Page, Report, StoryLine,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// An incident with its state, its changes and its deliveries; the incident byte for byte as it was accepted.
 #[derive(Serialize)]
@@ -20,9 +23,44 @@ pub(crate) struct Shown<'a> {
     state: State,
     accepted_at_position: Position,
     changes: &'a [Change],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assigned_to: Option<&'a str>,
+    assignments: &'a [Assignment],
+    notes: &'a [Note],
+    dfars_reportable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a Report>,
     routes: &'a [RouteTaken],
     history_only: Option<&'a str>,
     deliveries: &'a [DeliveryView],
+}
+
+/// How much a page of an export holds, as far as senders and people wrote it.
+pub(crate) const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// "At once" is within this time: people need one to press a button.
+const AT_ONCE: Duration = Duration::from_secs(60);
+
+/// Against what the times of people are held: the response times of the BT-08 plan.
+pub(crate) fn measure(now: Timestamp) -> Measure {
+    Measure { now, response_time: |severity| Some(response_time(severity)?.max(AT_ONCE)) }
+}
+
+/// Incidents with all that is known of them, and where the next page begins.
+#[derive(Serialize)]
+struct Exported<'a> {
+    incidents: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<IncidentId>,
+}
+
+/// The text of [`Exported`].
+///
+/// # Errors
+/// Where the view holds something that is not JSON: somebody else has written to it.
+pub(crate) fn page(page: &Page) -> Result<String, serde_json::Error> {
+    let incidents = page.incidents.iter().map(shown).collect::<Result<_, _>>()?;
+    serde_json::to_string(&Exported { incidents, next: page.next })
 }
 
 /// The text of [`Shown`].
@@ -30,11 +68,20 @@ pub(crate) struct Shown<'a> {
 /// # Errors
 /// Where the view holds something that is not JSON: somebody else has written to it.
 pub(crate) fn incident(view: &IncidentView) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Shown {
+    serde_json::to_string(&shown(view)?)
+}
+
+fn shown(view: &IncidentView) -> Result<Shown<'_>, serde_json::Error> {
+    Ok(Shown {
         incident: serde_json::from_slice(&view.json)?,
         state: view.row.state,
         accepted_at_position: view.accepted_at,
         changes: &view.changes,
+        assigned_to: view.row.assigned_to.as_deref(),
+        assignments: &view.assignments,
+        notes: &view.notes,
+        dfars_reportable: view.row.dfars_reportable,
+        report: view.row.report.as_ref(),
         routes: &view.routes,
         history_only: view.history_only.as_deref(),
         deliveries: &view.deliveries,
@@ -131,7 +178,23 @@ fn tell(record: &Record) -> (&'static str, String, Value) {
             let text = format!("the run is over: {why}; its records stand at {} to {}", ended.from, ended.to);
             ("run_ended", text, to_json(ended))
         }
+        Record::Assigned(assigned) => {
+            let (to, by) = (assigned.to.as_deref().unwrap_or("nobody"), &assigned.by);
+            ("assigned", format!("assigned to {to} by {by}"), to_json(assigned))
+        }
+        Record::Noted(noted) => ("noted", format!("noted by {}: {}", noted.by, noted.text), to_json(noted)),
+        Record::Reporting(reporting) => ("reporting", tell_report(&reporting.step), to_json(reporting)),
         other => (balefire_model::record::kind::name(other.kind()), String::new(), Value::Null),
+    }
+}
+
+fn tell_report(step: &ReportStep) -> String {
+    match step {
+        ReportStep::Due { due, .. } => format!("must be reported by {due} (DFARS 252.204-7012)"),
+        ReportStep::Reminded { told_by } => format!("the time for its report will be over soon: told by {told_by}"),
+        ReportStep::Overdue { told_by } => format!("its report is overdue: told by {told_by}"),
+        ReportStep::Reported { by, reference } if reference.is_empty() => format!("reported by {by}"),
+        ReportStep::Reported { by, reference } => format!("reported by {by}: {reference}"),
     }
 }
 

@@ -52,11 +52,11 @@ struct Email {
 fn resolve(reader: &Reader<'_>, host: &Host) -> Box<dyn Channel> {
     let transport = read_transport(reader, host);
     let from = reader.parsed("from", "The sender.", address::FORM, Mailbox::parse).required(Mailbox::placeholder());
-    let to = read_recipients(reader, "to", "The recipients; one or a list.");
+    let to = read_recipients(reader, "to", "The recipients; one or a list: addresses, `person:NAME`, `team:NAME`.");
     if to.is_empty() && !reader.is_describing() && reader.node("to").is_some() {
         reader.reject("to", "names nobody", address::FORM);
     }
-    let cc = read_recipients(reader, "cc", "Recipients of a copy; one or a list.");
+    let cc = read_recipients(reader, "cc", "Recipients of a copy; one or a list, as in `to`.");
     if to.len() + cc.len() > RECIPIENTS_MAX {
         let what = format!("{} recipients are too many for one mail", to.len() + cc.len());
         reader.reject("to", what, "at most 100; use a list address of the mail server");

@@ -91,7 +91,11 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
 
 fn read_recipients(reader: &Reader<'_>) -> Vec<Recipient> {
     let texts = reader
-        .texts("to", "Whom it is for; one or a list: e-mail addresses, ids of channels and users, #names of channels.")
+        .texts(
+            "to",
+            "Whom it is for; one or a list: e-mail addresses, ids of channels and users, #names of channels, \
+             `person:NAME`, `team:NAME`.",
+        )
         .required(Vec::new());
     let mut to: Vec<Recipient> = Vec::with_capacity(texts.len());
     for text in &texts {

@@ -21,7 +21,8 @@ impl Engine {
         });
         let goes_on = (!self.endings.is_empty()).then_some(now);
         let runs = self.state.runs.closes_at(self.settings.runs.close_after);
-        wakes.chain(escalates).chain(goes_on).chain(runs).min()
+        let reports = self.settings.reports.and_then(|_| self.state.reports.next_at());
+        wakes.chain(escalates).chain(goes_on).chain(runs).chain(reports).min()
     }
 
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is

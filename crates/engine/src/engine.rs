@@ -3,6 +3,7 @@
 use crate::deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder};
 use crate::gather::{Ending, Gather};
 use crate::queue::ChannelPolicy;
+use crate::report::ReportSettings;
 use crate::retry::{self, Ended};
 use crate::route::Routing;
 use crate::runs::RunSettings;
@@ -10,7 +11,9 @@ use crate::state::State;
 use crate::submit::Submission;
 use crate::tally::Tally;
 use balefire_model::channel::Reason;
-use balefire_model::record::{AttemptEnded, Configured, Next, Started, StateChanged, Stopped};
+use balefire_model::record::{
+    Assigned, AttemptEnded, Configured, Next, Noted, Reporting, Started, StateChanged, Stopped,
+};
 use balefire_model::{DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +30,8 @@ pub struct Settings {
     pub digest: String,
     /// When runs end that nobody ends.
     pub runs: RunSettings,
+    /// When incidents must be reported; `None`: nobody is reminded.
+    pub reports: Option<ReportSettings>,
 }
 
 /// What happened.
@@ -45,6 +50,12 @@ pub enum Input {
     },
     /// Somebody acknowledges or resolves an incident. The caller has checked that it exists.
     Change(StateChanged),
+    /// Somebody says who takes care of an incident. The caller has checked that it exists.
+    Assign(Assigned),
+    /// Somebody writes something down about an incident. The caller has checked that it exists.
+    Note(Noted),
+    /// Somebody has reported an incident. The caller has checked that it exists.
+    Report(Reporting),
     /// Somebody decides on dead letters.
     DeadLetters(DeadLetterOrder),
     /// Somebody asks for dead letters.
@@ -197,6 +208,18 @@ impl Engine {
                 self.change(now, change, &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
             }
+            Input::Assign(assigned) => {
+                self.record(now, Record::Assigned(assigned), &mut effects);
+                effects.acts.push(Act::Answer(Answer::Changed));
+            }
+            Input::Note(noted) => {
+                self.record(now, Record::Noted(noted), &mut effects);
+                effects.acts.push(Act::Answer(Answer::Changed));
+            }
+            Input::Report(reporting) => {
+                self.report(now, reporting, &mut effects);
+                effects.acts.push(Act::Answer(Answer::Changed));
+            }
             Input::Configure(settings) => {
                 self.configure(now, settings, &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
@@ -220,6 +243,7 @@ impl Engine {
             }
         }
         self.close_runs(now, &mut effects);
+        self.watch_reports(now, &mut effects);
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
         self.gather(now, &mut effects);
@@ -230,7 +254,7 @@ impl Engine {
 
     /// Takes a snapshot, if one is due and fits.
     fn remember(&mut self, now: Timestamp, effects: &mut Effects) {
-        let held = self.state.pending.len() + self.state.open.len() + self.state.dead.len();
+        let held = self.state.pending.len() + self.state.open.len() + self.state.dead.len() + self.state.reports.len();
         if self.state.since_snapshot < SNAPSHOT_RECORDS + 4 * held as u64 {
             return;
         }
@@ -266,6 +290,7 @@ impl Engine {
             self.attempt_ended(now, attempt, Outcome::Unknown, &mut effects);
         }
         self.configure(now, settings, &mut effects);
+        self.watch_reports(now, &mut effects);
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
         self.dispatch(now, &mut effects);

@@ -120,7 +120,7 @@ impl Engine {
 
     /// Accepts an incident of our own making and plans its deliveries: to the channels that were chosen and work, or
     /// else to all that work. `silence` says why it goes to none, where that is so.
-    fn tell(
+    pub(crate) fn tell(
         &mut self,
         now: Timestamp,
         incident: Incident,
@@ -132,7 +132,7 @@ impl Engine {
         if channels.is_empty() && (!chosen.is_empty() || incident.severity > Severity::Info) {
             channels = self.settings.channels.keys().filter(|name| !failing.contains(name)).cloned().collect();
             let because = match chosen.is_empty() {
-                true => "no route sends it anywhere now, and a failing channel never hides".to_owned(),
+                true => "no route sends it anywhere now, and it must not stay unheard".to_owned(),
                 false => "no channel that its route names works".to_owned(),
             };
             let (route, channels) = (OWN_SOURCE.to_owned(), channels.clone());

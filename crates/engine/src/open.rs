@@ -214,10 +214,13 @@ impl Opens {
         if self.over.len() > OVER_MAX {
             self.over.pop_first();
         }
+        let Some(open) = self.incidents.get(&change.incident) else { return };
         if change.state == State::Open {
+            // Nobody takes care of it any more. What would have been due meanwhile is not made up for.
+            let steps = (0..).zip(&open.escalations).filter(|(_, escalation)| escalation.due > at);
+            self.due.extend(steps.map(|(step, escalation)| (escalation.due, change.incident, step)));
             return;
         }
-        let Some(open) = self.incidents.get(&change.incident) else { return };
         for (step, escalation) in (0..).zip(&open.escalations) {
             self.due.remove(&(escalation.due, change.incident, step));
         }

@@ -28,6 +28,7 @@ impl State {
         self.queues.iter_mut().for_each(|queue| queue.set_back(earlier));
         self.open.set_back(earlier);
         self.runs.set_back(earlier);
+        self.reports.set_back(earlier);
         self.key_ages.iter_mut().for_each(|(since, _)| *since = earlier(*since));
     }
 }

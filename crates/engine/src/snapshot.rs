@@ -3,6 +3,7 @@
 use crate::deadletter::DeadLetter;
 use crate::engine::Engine;
 use crate::open::{Open, Over};
+use crate::report::Reports;
 use crate::runs::Runs;
 use crate::state::{Answered, Pending, Rare, State};
 use balefire_model::channel::Reason;
@@ -35,6 +36,8 @@ struct Stored {
     clock: Timestamp,
     #[serde(default, skip_serializing_if = "Runs::is_empty")]
     runs: Runs,
+    #[serde(default, skip_serializing_if = "Reports::is_empty")]
+    reports: Reports,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,6 +115,7 @@ impl Engine {
             clock: stored.clock,
             inputs: stored.inputs,
             runs: stored.runs.restored(),
+            reports: stored.reports,
             ..State::default()
         };
         for (at, key, body, incidents) in stored.keys {
@@ -229,6 +233,7 @@ impl State {
             over: self.open.over().collect(),
             clock: self.clock,
             runs: self.runs.clone(),
+            reports: self.reports.clone(),
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

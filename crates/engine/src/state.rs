@@ -3,6 +3,7 @@
 use crate::deadletter::{DeadLetter, DeadLetters};
 use crate::open::{About, Opens};
 use crate::queue::{Queue, Rank};
+use crate::report::Reports;
 use crate::runs::Runs;
 use balefire_model::channel::Reason;
 use balefire_model::record::{
@@ -155,6 +156,7 @@ pub struct State {
     pub(crate) behind: BTreeSet<(DeliveryId, DeliveryId)>,
     pub(crate) dead: DeadLetters,
     pub(crate) runs: Runs,
+    pub(crate) reports: Reports,
 }
 
 /// A channel's queue, for metrics and `balefire channels list`.
@@ -275,7 +277,8 @@ impl State {
             Record::Started(_) => self.started(),
             Record::ClockSetBack(set) => self.set_back(set.from.duration_since(at)),
             Record::RunEnded(ended) => self.runs.ended(&ended.id),
-            Record::Accepted(_) | Record::Stopped(_) => {}
+            Record::Reporting(reporting) => self.reports.apply(reporting),
+            Record::Accepted(_) | Record::Stopped(_) | Record::Assigned(_) | Record::Noted(_) => {}
         }
         // A snapshot is written before its own record has a time.
         if !matches!(record, Record::Snapshot(_)) {

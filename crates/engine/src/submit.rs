@@ -50,8 +50,11 @@ impl Engine {
             let accepted_at = self.state.position();
             let mut routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
             let part = self.take_for_run(&incident, &mut routed);
-            self.record(now, Record::Accepted(incident), effects);
+            self.record(now, Record::Accepted(incident.clone()), effects);
             self.record(now, Record::Routed(routed), effects);
+            if submission.test_of.is_none() {
+                self.start_report(now, &incident, effects);
+            }
             if let Some(part) = part {
                 self.follow_run(now, &part, effects);
             }

@@ -35,6 +35,7 @@ fn settings() -> Arc<Settings> {
         channels: channels.into(),
         digest: "d".to_owned(),
         runs: RunSettings { close_after: Duration::from_secs(CLOSE_AFTER.unsigned_abs()) },
+        ..Settings::default()
     })
 }
 

@@ -2,6 +2,7 @@
 //! journal fills. Knows no clock, no disk and no network; every other crate may depend on it, it depends on none.
 
 pub mod channel;
+pub mod dfars;
 pub mod id;
 pub mod incident;
 pub mod journal;

@@ -51,6 +51,12 @@ pub enum Record {
     ClockSetBack(ClockSetBack),
     /// A run is over. Stands right behind the incident that tells of it.
     RunEnded(RunEnded),
+    /// Somebody said who takes care of an incident.
+    Assigned(Assigned),
+    /// Somebody wrote something down about an incident.
+    Noted(Noted),
+    /// A step on the way to the report that the law asks for.
+    Reporting(Reporting),
 }
 
 /// See [`Record::Started`].
@@ -398,6 +404,73 @@ pub enum RunEnd {
     Crowd,
 }
 
+/// See [`Record::Assigned`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// Whose it is from now on; `None`: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// See [`Record::Noted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// What.
+    pub text: String,
+    /// Who wrote it.
+    pub by: String,
+}
+
+/// See [`Record::Reporting`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reporting {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// What happened.
+    #[serde(flatten)]
+    pub step: ReportStep,
+}
+
+/// What happened on the way to an incident's report (DFARS 252.204-7012(c)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum ReportStep {
+    /// It must be reported, and the clock runs.
+    Due {
+        /// What it is called, cut to a line.
+        title: String,
+        /// When somebody is reminded; `None`: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remind_at: Option<Timestamp>,
+        /// When the time is over.
+        due: Timestamp,
+    },
+    /// The time will be over soon.
+    Reminded {
+        /// The incident that tells of it.
+        told_by: IncidentId,
+    },
+    /// The time is over.
+    Overdue {
+        /// The incident that tells of it.
+        told_by: IncidentId,
+    },
+    /// Somebody has reported it.
+    Reported {
+        /// Who.
+        by: String,
+        /// Under which number, or why no report is needed, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reference: String,
+    },
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(value: &bool) -> bool {
     !value
@@ -443,6 +516,9 @@ impl Record {
             Record::Purged(_) => kind::PURGED,
             Record::ClockSetBack(_) => kind::CLOCK_SET_BACK,
             Record::RunEnded(_) => kind::RUN_ENDED,
+            Record::Assigned(_) => kind::ASSIGNED,
+            Record::Noted(_) => kind::NOTED,
+            Record::Reporting(_) => kind::REPORTING,
         }
     }
 
@@ -468,6 +544,9 @@ impl Record {
             Record::Purged(r) => json(r),
             Record::ClockSetBack(r) => json(r),
             Record::RunEnded(r) => json(r),
+            Record::Assigned(r) => json(r),
+            Record::Noted(r) => json(r),
+            Record::Reporting(r) => json(r),
         };
         Entry { kind: self.kind(), at, payload }
     }
@@ -497,6 +576,9 @@ impl Record {
             kind::PURGED => Record::Purged(parse("purged", bytes)?),
             kind::CLOCK_SET_BACK => Record::ClockSetBack(parse("clock_set_back", bytes)?),
             kind::RUN_ENDED => Record::RunEnded(parse("run_ended", bytes)?),
+            kind::ASSIGNED => Record::Assigned(parse("assigned", bytes)?),
+            kind::NOTED => Record::Noted(parse("noted", bytes)?),
+            kind::REPORTING => Record::Reporting(parse("reporting", bytes)?),
             other => return Err(DecodeError::Kind(other)),
         })
     }
@@ -540,6 +622,12 @@ pub mod kind {
     pub const CLOCK_SET_BACK: u16 = 17;
     /// [`super::Record::RunEnded`].
     pub const RUN_ENDED: u16 = 18;
+    /// [`super::Record::Assigned`].
+    pub const ASSIGNED: u16 = 21;
+    /// [`super::Record::Noted`].
+    pub const NOTED: u16 = 22;
+    /// [`super::Record::Reporting`].
+    pub const REPORTING: u16 = 23;
 
     /// The kind's name as `balefire journal cat` prints it.
     #[must_use]
@@ -563,6 +651,9 @@ pub mod kind {
             PURGED => "purged",
             CLOCK_SET_BACK => "clock_set_back",
             RUN_ENDED => "run_ended",
+            ASSIGNED => "assigned",
+            NOTED => "noted",
+            REPORTING => "reporting",
             _ => "unknown",
         }
     }

@@ -164,6 +164,7 @@ impl Ledger {
             }
             Record::ClockSetBack(set) => self.clock_set_back(set.from.duration_since(at)),
             Record::RunEnded(ended) => self.run_ended(ended),
+            Record::Assigned(_) | Record::Noted(_) | Record::Reporting(_) => {}
             Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }

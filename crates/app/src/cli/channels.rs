@@ -1,6 +1,7 @@
 //! `balefire channels`: what waits for each channel, and whether a test message arrives.
 
-use super::client::{Question, Reach, encoded};
+use super::client::{Client, Question, Reach, encoded};
+use super::incidents::age;
 use super::listing::{Listing, Wanted};
 use super::output::{Output, Screen};
 use super::table::{Cell, table};
@@ -74,17 +75,6 @@ fn listed(channels: &[Value], screen: Screen) -> String {
     table(&header, &rows, screen)
 }
 
-/// The two largest units of an age: `3d 4h`, `12m 5s`.
-pub(crate) fn age(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds}s"),
-        (0, 0, minutes, seconds) => format!("{minutes}m {seconds}s"),
-        (0, hours, minutes, _) => format!("{hours}h {minutes}m"),
-        (days, hours, _, _) => format!("{days}d {hours}h"),
-    }
-}
-
 /// A time without its fraction; anything else as it is.
 pub(crate) fn to_second(text: &str) -> String {
     text.parse::<jiff::Timestamp>()
@@ -106,6 +96,15 @@ pub(crate) struct Test {
     /// The channel's name
     #[arg(value_name = "NAME")]
     name: String,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Whether somebody waits for what comes of a test, and how it is told.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
     /// Wait for the result, as it does without --no-wait too
     #[arg(long, hide = true, conflicts_with = "no_wait")]
     wait: bool,
@@ -118,24 +117,28 @@ pub(crate) struct Test {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    reach: Reach,
 }
 
 impl Test {
     fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let client = place.client(&self.reach)?;
         let asked = client.ask(&Question::post(format!("/api/v1/channels/{}/test", encoded(&self.name))))?.json()?;
-        let id = asked["id"].as_str().unwrap_or_default();
+        self.waiting.tell(&client, asked["id"].as_str().unwrap_or_default(), output)
+    }
+}
+
+impl Waiting {
+    /// Tells what comes of a test incident.
+    pub(crate) fn tell(&self, client: &Client, id: &str, output: &mut Output) -> Result<Exit, Failure> {
         if self.no_wait {
             if self.json {
-                output.json(&asked)?;
+                output.json(&json!({ "id": id }))?;
             } else {
                 output.line(&one_line(&format!("asked for; see `balefire why {id}`")))?;
             }
             return Ok(Exit::Done);
         }
-        let story = send::follow(&client, id, self.timeout)?;
+        let story = send::follow(client, id, self.timeout)?;
         if self.json {
             output.json(&json!({ "id": id, "ending": story["ending"], "deliveries": story["deliveries"] }))?;
         } else {

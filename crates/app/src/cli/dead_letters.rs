@@ -1,8 +1,9 @@
 //! `balefire dead-letters`: deliveries that were given up: listed, shown with request and reply, sent on their way again,
 //! purged.
 
-use super::channels::{age, to_second};
+use super::channels::to_second;
 use super::client::{Question, Reach, encoded};
+use super::incidents::age;
 use super::listing::{Listing, Wanted};
 use super::output::{self, Output, Screen};
 use super::parts::JSON;

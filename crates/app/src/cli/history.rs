@@ -1,16 +1,22 @@
 //! Questions about incidents: asked of the server or, where none runs, of the data directory, with the same answers.
 
-use super::client::{ClientError, Question, Reach, encoded};
+use super::client::{Client, ClientError, Question, Reach, encoded};
 use super::place::Place;
 use super::{Exit, Failure, output};
+use crate::clock;
 use crate::core::catch_up;
 use crate::story;
 use anyhow::Context;
 use balefire_model::IncidentId;
 use balefire_store::journal::{FileJournal, JournalOptions, OpenError};
 use balefire_store::view::{IncidentView, Query, View, ViewError, ViewReader};
+use jiff::Timestamp;
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a further question is repeated where the server is too busy for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -18,6 +24,22 @@ pub(crate) enum Ask<'a> {
     List(&'a Query),
     Show(&'a str),
     Why(&'a str),
+    Stats(Span),
+    Rules(Span),
+    Export(&'a Query),
+}
+
+/// From when to when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Who answers.
+pub(crate) enum Source {
+    Server(Client),
+    Disk(Disk),
 }
 
 /// The data directory, held by this process.
@@ -30,9 +52,17 @@ pub(crate) struct Disk {
 /// Asks the server or, where none answers, the directory. The answer is JSON; what a sender wrote stands in it byte for
 /// byte.
 pub(crate) fn ask(place: &Place, reach: &Reach, question: &Ask<'_>) -> Result<String, Failure> {
+    Ok(open(place, reach, question)?.1)
+}
+
+/// The same, for whoever asks more than once: who answers, and the first answer.
+pub(crate) fn open(place: &Place, reach: &Reach, question: &Ask<'_>) -> Result<(Source, String), Failure> {
     let client = place.client(reach)?;
     let unreachable = match client.ask(&Question::get(question.path())) {
-        Ok(reply) => return reply.text(),
+        Ok(reply) => {
+            let answer = reply.text()?;
+            return Ok((Source::Server(client), answer));
+        }
         Err(error @ ClientError::Unreachable { .. }) if reach.url.is_none() => error,
         Err(error) => return Err(error.into()),
     };
@@ -41,7 +71,19 @@ pub(crate) fn ask(place: &Place, reach: &Reach, question: &Ask<'_>) -> Result<St
         let message = format!("{unreachable} There is no journal in {} to look at, either", data.display());
         return Err(Failure::new(Exit::Unreachable, message));
     }
-    Disk::open(&data, unreachable)?.answer(question)
+    let disk = Disk::open(&data, unreachable)?;
+    let answer = disk.answer(question)?;
+    Ok((Source::Disk(disk), answer))
+}
+
+impl Source {
+    /// A further question.
+    pub(crate) fn ask(&self, question: &Ask<'_>) -> Result<String, Failure> {
+        match self {
+            Source::Server(client) => client.ask_patiently(&Question::get(question.path()), PATIENCE)?.text(),
+            Source::Disk(disk) => disk.answer(question),
+        }
+    }
 }
 
 impl Disk {
@@ -75,6 +117,11 @@ impl Disk {
                 let incident = self.find(id)?;
                 story::why(&incident, &self.view.story(incident.row.id)?).to_string()
             }
+            Ask::Stats(Span { since, until }) => {
+                json!(self.view.stats(*since, *until, story::measure(clock::now()))?).to_string()
+            }
+            Ask::Rules(Span { since, until }) => json!(self.view.rules(*since, *until)?).to_string(),
+            Ask::Export(query) => story::page(&self.view.export(query, story::PAGE_BYTES_MAX)?)?,
         })
     }
 
@@ -103,6 +150,9 @@ impl Ask<'_> {
             Ask::List(query) => format!("/api/v1/incidents?{}", query_text(query)),
             Ask::Show(id) => format!("/api/v1/incidents/{}", encoded(id)),
             Ask::Why(id) => format!("/api/v1/incidents/{}/why", encoded(id)),
+            Ask::Stats(span) => format!("/api/v1/incidents/stats?{}", span.text()),
+            Ask::Rules(span) => format!("/api/v1/incidents/rules?{}", span.text()),
+            Ask::Export(query) => format!("/api/v1/incidents/export?{}", query_text(query)),
         }
     }
 }
@@ -116,9 +166,25 @@ fn query_text(query: &Query) -> String {
         ("source", query.source.clone()),
         ("text", query.text.clone()),
         ("state", query.state.map(|state| state.to_string())),
+        ("rule", query.rule.clone()),
+        ("assigned_to", query.assigned_to.as_ref().map(|whose| whose.as_str().to_owned())),
+        ("cui", query.is_cui.then(|| "true".to_owned())),
+        ("reportable", query.is_reportable.then(|| "true".to_owned())),
         ("limit", Some(query.limit.to_string())),
         ("before", query.before.map(|id| id.to_string())),
     ];
+    joined(members)
+}
+
+impl Span {
+    fn text(self) -> String {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        joined([("since", time(self.since)), ("until", time(self.until))])
+    }
+}
+
+/// The members that are set, as the part of an address behind the question mark.
+fn joined(members: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
     let set = members.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))));
     set.collect::<Vec<_>>().join("&")
 }
@@ -127,6 +193,7 @@ fn query_text(query: &Query) -> String {
 mod tests {
     use super::*;
     use balefire_model::{Severity, State};
+    use balefire_store::view::Whose;
 
     #[test]
     fn a_filter_asks_the_server_what_it_asks_the_disk() {
@@ -135,11 +202,13 @@ mod tests {
             severities: vec![Severity::Critical, Severity::High],
             text: Some("a b&c=ä".to_owned()),
             state: Some(State::Open),
+            assigned_to: Some(Whose::of("nobody")),
+            is_reportable: true,
             limit: 7,
             ..Query::default()
         };
         let expected = "/api/v1/incidents?since=2026-11-22T03%3A00%3A00Z&severity=critical%2Chigh\
-                        &text=a%20b%26c%3D%C3%A4&state=open&limit=7";
+                        &text=a%20b%26c%3D%C3%A4&state=open&assigned_to=nobody&reportable=true&limit=7";
         assert_eq!(Ask::List(&query).path(), expected);
     }
 

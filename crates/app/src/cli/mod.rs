@@ -88,7 +88,7 @@ enum Command {
     /// Send incidents to a running server
     Send(Box<send::Send>),
     /// Look at incidents, take them on, close them
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "alerts")]
     Incidents(incidents::Incidents),
     /// Tell the whole story of one incident: every step from arrival to each delivery
     Why(why::Why),

@@ -58,6 +58,7 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
         }));
     }
     findings.extend(intervals::unused(&config.intervals, &config.routing));
+    findings.extend(config.people.findings());
     findings.extend(same_file(&config.channels));
     findings.extend(tokens_in_clear(config));
     findings

@@ -2,6 +2,7 @@
 //! secrets that they name; opens nothing else, starts nothing, and takes the environment as a function.
 
 mod channels;
+mod dfars;
 mod fallback;
 mod finding_rules;
 mod findings;
@@ -10,6 +11,7 @@ mod http;
 mod intervals;
 mod merge;
 mod named;
+mod people;
 mod reference;
 mod resolve;
 mod routes;
@@ -28,6 +30,7 @@ pub(crate) use finding_rules::{FindingRule, weigh};
 pub(crate) use findings::Finding;
 pub(crate) use http::{Http, Role, Socket};
 pub(crate) use intervals::ConfiguredInterval;
+pub(crate) use people::People;
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schedules::{Records, Schedule};
@@ -36,8 +39,8 @@ pub(crate) use schema::schema;
 pub(crate) use yaml::FILE_BYTES_MAX;
 
 use balefire_channels::Host;
-use balefire_engine::RunSettings;
 use balefire_engine::route::Routing;
+use balefire_engine::{ReportSettings, RunSettings};
 use balefire_model::Severity;
 use balefire_model::settings::{Node, Place, Problem, Session, Value};
 use sources::Source;
@@ -78,6 +81,10 @@ pub(crate) struct Config {
     pub(crate) routing: Routing,
     /// When runs end that nobody ends.
     pub(crate) runs: RunSettings,
+    /// When incidents must be reported; none where nobody is to be reminded.
+    pub(crate) reports: Option<ReportSettings>,
+    /// Who people are, by name.
+    pub(crate) people: People,
     /// SHA-256 in hexadecimal of the files as they are before substitution: it says which configuration was in force,
     /// and depends on no secret that comes from the environment or from a file.
     pub(crate) digest: String,
@@ -150,11 +157,15 @@ fn load_sources(
     substituted.apply(&mut tree, "", env);
 
     let load = |path: &str| sources::read_secret(path);
+    let mut unreached = people::address(&mut tree);
     let session = Session::new(&load);
     let resolved = resolve::resolve(&session, &tree, overrides, host);
     let mut found = session.problems();
     // What was not substituted is not what was meant either; to say so twice would not help.
     found.retain(|problem| substituted.problems.iter().all(|failed| failed.place != problem.place));
+    // Nor is a list of recipients of which some were not found.
+    found.retain(|problem| unreached.iter().all(|failed| failed.path != problem.path));
+    found.append(&mut unreached);
     for problem in &mut found {
         substitute::hide_values(problem, &substituted.substitutions);
     }

@@ -2,17 +2,19 @@
 //! calls describe the settings for the schema and the reference.
 
 use super::channels::{ConfiguredChannel, read_channels};
+use super::dfars::read_dfars;
 use super::finding_rules::{FindingRule, read_finding_rules};
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
 use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
+use super::people::{People, read_people};
 use super::routes::read_routing;
 use super::runs::read_runs;
 use super::schedules::{Schedule, read_schedules};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
-use balefire_engine::RunSettings;
 use balefire_engine::route::Routing;
+use balefire_engine::{ReportSettings, RunSettings};
 use balefire_intake::formats::Format;
 use balefire_model::Severity;
 use balefire_model::settings::{FieldDoc, Node, Place, Problem, Reader, Session, Value};
@@ -64,6 +66,8 @@ struct Settings {
     intervals: Vec<ConfiguredInterval>,
     routing: Routing,
     runs: RunSettings,
+    reports: Option<ReportSettings>,
+    people: People,
 }
 
 /// Resolves the tree. Problems go to the session; the result may be used only where there is none.
@@ -83,6 +87,8 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         intervals: settings.intervals,
         routing: settings.routing,
         runs: settings.runs,
+        reports: settings.reports,
+        people: settings.people,
         digest: String::new(),
         sources: Vec::new(),
     }
@@ -122,6 +128,8 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         schedules = read_schedules(reader, &host.zone);
     };
     reader.section("runs", doc, section).optional();
+    let reports = read_dfars(reader);
+    let people = read_people(reader);
     let channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
@@ -143,6 +151,8 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         intervals,
         routing,
         runs,
+        reports,
+        people,
     }
 }
 

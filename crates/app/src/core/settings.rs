@@ -38,6 +38,7 @@ impl Config {
             channels: self.channels.iter().map(|channel| (channel.name.clone(), policy(channel))).collect(),
             digest: self.digest.clone(),
             runs: self.runs,
+            reports: self.reports,
         }
     }
 }

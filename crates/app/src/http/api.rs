@@ -1,4 +1,4 @@
-//! Questions about incidents, answered from the view, and what people do about them.
+//! Questions about incidents, answered from the view; tests of channels, and reloads.
 
 use super::App;
 use super::access::Operator;
@@ -8,13 +8,11 @@ use crate::reception::Declined;
 use crate::story;
 use crate::{clock, ids};
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use balefire_engine::{Input, Submission};
-use balefire_model::record::StateChanged;
+use balefire_engine::Submission;
 use balefire_model::{IncidentId, Severity};
 use balefire_store::view::{self, IncidentView, ViewError, ViewReader};
 use serde::Deserialize;
@@ -25,9 +23,6 @@ use std::time::Duration;
 /// How long a question waits for the view to catch up with what is durable. Then it is answered with what there is, and
 /// with how much is missing.
 const VIEW_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// The largest body of these requests.
-const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The query of the list, as text: each member is judged by itself, so that an error can say what is allowed.
 #[derive(Debug, Default, Deserialize)]
@@ -40,12 +35,16 @@ pub(crate) struct Filter {
     source: Option<String>,
     text: Option<String>,
     state: Option<String>,
+    rule: Option<String>,
+    assigned_to: Option<String>,
+    cui: Option<String>,
+    reportable: Option<String>,
     limit: Option<String>,
     before: Option<String>,
 }
 
 impl Filter {
-    fn query(&self) -> Result<view::Query, Problem> {
+    pub(super) fn query(&self) -> Result<view::Query, Problem> {
         let mut severities = match &self.severity {
             Some(words) => words.split(',').map(severity).collect::<Result<Vec<_>, _>>()?,
             None => Vec::new(),
@@ -65,6 +64,10 @@ impl Filter {
             source: self.source.clone(),
             text: self.text.clone(),
             state: parsed("state", self.state.as_deref(), "open, acked, resolved", balefire_model::State::parse)?,
+            rule: self.rule.clone(),
+            assigned_to: self.assigned_to.as_deref().map(view::Whose::of),
+            is_cui: parsed("cui", self.cui.as_deref(), "true, false", truth)?.unwrap_or_default(),
+            is_reportable: parsed("reportable", self.reportable.as_deref(), "true, false", truth)?.unwrap_or_default(),
             limit: parsed("limit", self.limit.as_deref(), "1 to 1000", |text| {
                 text.parse().ok().filter(|limit| (1..=1000).contains(limit))
             })?
@@ -72,6 +75,10 @@ impl Filter {
             before: parsed("before", self.before.as_deref(), "an incident's id", |text| text.parse().ok())?,
         })
     }
+}
+
+fn truth(word: &str) -> Option<bool> {
+    word.parse().ok()
 }
 
 fn severity(word: &str) -> Result<Severity, Problem> {
@@ -141,55 +148,6 @@ pub(crate) async fn why(State(app): State<App>, _: Operator, Path(id): Path<Stri
     Ok(Json(marked(story::why(&incident, &lines), behind)))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Act {
-    by: Option<String>,
-    #[serde(default)]
-    comment: String,
-}
-
-pub(crate) async fn ack(
-    State(app): State<App>,
-    Operator(name): Operator,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    change(&app, &name, &id, body, balefire_model::State::Acked).await
-}
-
-pub(crate) async fn resolve(
-    State(app): State<App>,
-    Operator(name): Operator,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    change(&app, &name, &id, body, balefire_model::State::Resolved).await
-}
-
-async fn change(
-    app: &App,
-    name: &str,
-    id: &str,
-    body: Body,
-    state: balefire_model::State,
-) -> Result<Json<Value>, Problem> {
-    let body = app.places.read(body, BODY_BYTES_MAX).await?.bytes;
-    let act: Act = if body.is_empty() {
-        Act::default()
-    } else {
-        let refuse = |error| {
-            let detail = format!("{error}; allowed: {{\"by\": \"who\", \"comment\": \"why\"}} or no body");
-            Problem::new(StatusCode::BAD_REQUEST, detail)
-        };
-        serde_json::from_slice(&body).map_err(refuse)?
-    };
-    let incident = find(app, id).await?.row.id;
-    let change = StateChanged { incident, state, by: act.by.unwrap_or_else(|| name.to_owned()), comment: act.comment };
-    app.mailbox.ask(Input::Change(change), body.len(), 0).await.map_err(unavailable)?;
-    Ok(Json(json!({ "id": incident, "state": state })))
-}
-
 pub(crate) async fn channels(State(app): State<App>, _: Operator) -> Json<Value> {
     Json(json!({ "channels": story::channels(&app.config.borrow(), &app.metrics.queues_now(), clock::now()) }))
 }
@@ -255,7 +213,7 @@ pub(super) struct Read<T> {
 }
 
 /// An answer that says how much is missing from it, if anything is.
-fn marked(mut answer: Value, behind: u64) -> Value {
+pub(super) fn marked(mut answer: Value, behind: u64) -> Value {
     if let (Value::Object(members), 1..) = (&mut answer, behind) {
         members.insert("records_behind".to_owned(), behind.into());
     }

@@ -3,11 +3,13 @@
 
 mod access;
 mod ack;
+mod acts;
 mod api;
 mod body;
 mod dead_letters;
 mod health;
 mod ingest;
+mod many;
 pub(crate) mod masked;
 mod problem;
 mod runs;
@@ -48,8 +50,15 @@ fn router(app: App) -> Router {
         .route("/api/v1/incidents", post(ingest::post).get(api::list))
         .route("/api/v1/incidents/{id}", get(api::show))
         .route("/api/v1/incidents/{id}/why", get(api::why))
-        .route("/api/v1/incidents/{id}/ack", post(api::ack))
-        .route("/api/v1/incidents/{id}/resolve", post(api::resolve))
+        .route("/api/v1/incidents/stats", get(many::stats))
+        .route("/api/v1/incidents/rules", get(many::rules))
+        .route("/api/v1/incidents/export", get(many::export))
+        .route("/api/v1/incidents/{id}/ack", post(acts::ack))
+        .route("/api/v1/incidents/{id}/unack", post(acts::unack))
+        .route("/api/v1/incidents/{id}/resolve", post(acts::resolve))
+        .route("/api/v1/incidents/{id}/assign", post(acts::assign))
+        .route("/api/v1/incidents/{id}/notes", post(acts::note))
+        .route("/api/v1/incidents/{id}/reported", post(acts::reported))
         .route("/api/v1/channels", get(api::channels))
         .route("/api/v1/channels/{name}/test", post(api::test_channel))
         .route("/api/v1/dead-letters", get(dead_letters::list))

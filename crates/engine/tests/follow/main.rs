@@ -9,6 +9,7 @@ mod fallbacks;
 mod health;
 mod letters;
 mod posted;
+mod reports;
 mod set_back;
 
 #[path = "../made/mod.rs"]

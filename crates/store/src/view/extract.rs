@@ -92,7 +92,10 @@ fn matter(kind: u16, payload: &[u8]) -> Result<Matter<'_>, DecodeError> {
         | kind::SUPPRESSED
         | kind::REDRIVEN
         | kind::PURGED
-        | kind::RUN_ENDED => {
+        | kind::RUN_ENDED
+        | kind::ASSIGNED
+        | kind::NOTED
+        | kind::REPORTING => {
             let step: Step = parse(kind, payload)?;
             Matter::Step(step.incident)
         }

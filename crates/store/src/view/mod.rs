@@ -14,17 +14,23 @@
 //! ahead of any day's rows, and what lies between it and the crash is applied again: each day takes what it lost and
 //! skips what it has.
 
+mod care;
 mod database;
 mod day;
 mod error;
 mod extract;
+mod many;
 mod query;
 mod read;
+mod stats;
 mod summary;
 mod write;
 
+pub use care::{Assignment, Note, Report};
 pub use error::ViewError;
-pub use query::{Counts, LIMIT_DEFAULT, LIMIT_MAX, Query, Row, TITLE_BYTES_MAX, at_least};
+pub use many::{Page, RULES_SHOWN_MAX, Rule, Rules};
+pub use query::{Counts, LIMIT_DEFAULT, LIMIT_MAX, Query, Row, TITLE_BYTES_MAX, Whose, at_least};
 pub use read::{PREFIX_DIGITS_MIN, StoryLine, ViewReader};
+pub use stats::{Measure, Measured, OfRule, OfSeverity, RULES_MAX, ReportCounts, Response, Spread, Stats};
 pub use summary::{Change, DeliveryStatus, DeliveryView, IncidentView};
 pub use write::{DURABLE_EVERY, View};

@@ -1,6 +1,7 @@
 //! What people ask for and the short answers: filters, rows, counts. Opens nothing.
 
-use balefire_model::{IncidentId, Severity, State};
+use super::care::Report;
+use balefire_model::{IncidentId, Severity, State, dfars};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -31,6 +32,14 @@ pub struct Query {
     pub text: Option<String>,
     /// In this state now.
     pub state: Option<State>,
+    /// Found by exactly this, as far as a row shows it.
+    pub rule: Option<String>,
+    /// Whose it is now.
+    pub assigned_to: Option<Whose>,
+    /// Only where controlled unclassified information is involved.
+    pub is_cui: bool,
+    /// Only what must be reported, whether it was or not: controlled information, high or critical.
+    pub is_reportable: bool,
     /// How many, from 1 to [`LIMIT_MAX`]; what lies outside counts as the nearer end.
     pub limit: usize,
     /// Only those that sort after this one: the id of the last row of the page before.
@@ -46,8 +55,48 @@ impl Default for Query {
             source: None,
             text: None,
             state: None,
+            rule: None,
+            assigned_to: None,
+            is_cui: false,
+            is_reportable: false,
             limit: LIMIT_DEFAULT,
             before: None,
+        }
+    }
+}
+
+/// Whose an incident is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Nobody's.
+    Nobody,
+    /// Of somebody of exactly this name.
+    Of(String),
+}
+
+impl Whose {
+    /// `nobody`, or a name.
+    #[must_use]
+    pub fn of(word: &str) -> Whose {
+        if word == Whose::NOBODY { Whose::Nobody } else { Whose::Of(word.to_owned()) }
+    }
+
+    /// The word for nobody; no name.
+    pub const NOBODY: &'static str = "nobody";
+
+    /// As people say it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Whose::Nobody => Whose::NOBODY,
+            Whose::Of(name) => name,
+        }
+    }
+
+    pub(crate) fn takes(&self, assigned_to: Option<&str>) -> bool {
+        match self {
+            Whose::Nobody => assigned_to.is_none(),
+            Whose::Of(name) => assigned_to == Some(name),
         }
     }
 }
@@ -71,6 +120,14 @@ pub struct Row {
     pub state: State,
     /// Whether controlled unclassified information is involved.
     pub cui_involved: bool,
+    /// Whether it must be reported under DFARS 252.204-7012(c).
+    pub dfars_reportable: bool,
+    /// How it stands with its report, where it must be or was reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_to: Option<String>,
     /// Where it came from.
     pub source: String,
     /// What found it, at most [`TITLE_BYTES_MAX`] bytes.
@@ -117,7 +174,7 @@ impl Counts {
 
 // The numbers are stored; a place in these lists never changes its meaning within a schema.
 const SEVERITIES: [Severity; 5] = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-const STATES: [State; 3] = [State::Open, State::Acked, State::Resolved];
+pub(crate) const STATES: [State; 3] = [State::Open, State::Acked, State::Resolved];
 
 pub(crate) fn severity_number(severity: Severity) -> i64 {
     match severity {
@@ -149,12 +206,14 @@ fn index(number: i64) -> usize {
     usize::try_from(number).expect("the numbers above are not negative")
 }
 
-/// A bit for each severity that is asked for.
-pub(crate) fn severity_mask(severities: &[Severity]) -> i64 {
-    if severities.is_empty() {
-        return !0;
+impl Query {
+    /// A bit for each severity that is asked for.
+    pub(crate) fn severity_mask(&self) -> i64 {
+        let is_asked = |severity: &Severity| self.severities.is_empty() || self.severities.contains(severity);
+        let may_be = |severity: &Severity| !self.is_reportable || dfars::is_reportable(*severity, true);
+        let wanted = SEVERITIES.into_iter().filter(|severity| is_asked(severity) && may_be(severity));
+        wanted.fold(0, |mask, severity| mask | 1 << severity_number(severity))
     }
-    severities.iter().fold(0, |mask, severity| mask | 1 << severity_number(*severity))
 }
 
 /// The part of an incident's JSON that text is looked for in; the rest is skipped, not parsed.

@@ -1,15 +1,16 @@
 //! Answers questions from the view's files, also while another process writes them. Changes nothing, and keeps nothing
 //! open between questions: a file may be unlinked or made anew at any time.
 
+use super::care::Care;
 use super::database::open_to_read;
 use super::day::{Day, POSITION_FILE, days_in};
 use super::error::ViewError;
-use super::query::{Counts, LIMIT_MAX, Needle, Query, Row, severity_mask, severity_of, state_number, state_of};
+use super::query::{Counts, LIMIT_MAX, Needle, Query, Row, TITLE_BYTES_MAX, severity_of, state_number, state_of};
 use super::summary::IncidentView;
 use super::write::position_of;
 use balefire_model::id::hex;
 use balefire_model::record::kind;
-use balefire_model::{Entry, IncidentId, Position, Record, text};
+use balefire_model::{Entry, IncidentId, Position, Record, dfars, text};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
@@ -87,15 +88,7 @@ impl ViewReader {
     /// # Errors
     /// See [`ViewReader::open`].
     pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentView>, ViewError> {
-        let found = self.in_day(Day::of(id), |path, connection| {
-            let Some((row, seq)) = row_of(path, connection, id)? else { return Ok(None) };
-            let (_, json) = body(connection, seq).map_err(|source| ViewError::of(path, source))?;
-            let mut view = IncidentView::new(row, position_of(path, seq)?, json);
-            for line in story_of(path, connection, id)? {
-                view.add(line);
-            }
-            Ok(Some(view))
-        })?;
+        let found = self.in_day(Day::of(id), |path, connection| incident_of(path, connection, id))?;
         Ok(found.flatten())
     }
 
@@ -187,7 +180,7 @@ impl ViewReader {
     }
 
     /// The days that have a file and can have such ids, newest first.
-    fn days(&self, ids: &Ids) -> Result<Vec<Day>, ViewError> {
+    pub(super) fn days(&self, ids: &Ids) -> Result<Vec<Day>, ViewError> {
         let mut days = days_in(&self.dir)?;
         let (first, last) = ids.days();
         days.retain(|day| *day >= first && *day <= last);
@@ -195,7 +188,7 @@ impl ViewReader {
     }
 
     /// Asks one day's file, in one read transaction; `None` where there is no such file.
-    fn in_day<T>(
+    pub(super) fn in_day<T>(
         &self,
         day: Day,
         ask: impl FnOnce(&Path, &Connection) -> Result<T, ViewError>,
@@ -208,13 +201,13 @@ impl ViewReader {
 }
 
 /// A range of ids, as bytes: at or after `start`, before `end`.
-struct Ids {
-    start: Vec<u8>,
-    end: Vec<u8>,
+pub(super) struct Ids {
+    pub(super) start: Vec<u8>,
+    pub(super) end: Vec<u8>,
 }
 
 impl Ids {
-    fn taken_in(since: Option<Timestamp>, until: Option<Timestamp>) -> Ids {
+    pub(super) fn taken_in(since: Option<Timestamp>, until: Option<Timestamp>) -> Ids {
         Ids {
             start: since.map_or_else(Vec::new, first_id_at),
             // Longer than any id of the same bytes, and so after all of them.
@@ -284,13 +277,17 @@ impl Page<'_> {
         let mut select = connection
             .prepare(&format!(
                 "SELECT {ROW} FROM incidents WHERE id >= ?1 AND id < ?2 AND (?3 >> severity) & 1
-                 AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR source = ?5) ORDER BY id DESC"
+                 AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR source = ?5)
+                 AND (?6 IS NULL OR detected_by = ?6) AND cui >= ?7 ORDER BY id DESC"
             ))
             .map_err(fail)?;
         let mut bodies = connection.prepare("SELECT json FROM bodies WHERE seq = ?1").map_err(fail)?;
         let (ids, query) = (&self.ids, self.query);
-        let (mask, state) = (severity_mask(&query.severities), query.state.map(state_number));
-        let mut rows = select.query(params![ids.start, ids.end, mask, state, query.source]).map_err(fail)?;
+        let (mask, state) = (query.severity_mask(), query.state.map(state_number));
+        let rule = query.rule.as_deref().map(|rule| text::cut(rule, TITLE_BYTES_MAX));
+        let is_cui = query.is_cui || query.is_reportable;
+        let wanted = params![ids.start, ids.end, mask, state, query.source, rule, is_cui];
+        let mut rows = select.query(wanted).map_err(fail)?;
         while !self.is_full()
             && let Some(row) = rows.next().map_err(fail)?
         {
@@ -304,10 +301,43 @@ impl Page<'_> {
                     continue;
                 }
             }
-            self.rows.push(row_from(path, row)?);
+            let row = row_from(path, connection, row)?;
+            if query.assigned_to.as_ref().is_none_or(|whose| whose.takes(row.assigned_to.as_deref())) {
+                self.rows.push(row);
+            }
         }
         Ok(())
     }
+}
+
+/// All that is known of one incident.
+pub(super) fn incident_of(
+    path: &Path,
+    connection: &Connection,
+    id: IncidentId,
+) -> Result<Option<IncidentView>, ViewError> {
+    let Some((row, seq)) = row_of(path, connection, id)? else { return Ok(None) };
+    let (_, json) = body(connection, seq).map_err(|source| ViewError::of(path, source))?;
+    let mut view = IncidentView::new(row, position_of(path, seq)?, json);
+    for line in story_of(path, connection, id)? {
+        view.add(line);
+    }
+    Ok(Some(view))
+}
+
+/// Whose an incident is, and how it stands with its report.
+fn care_of(path: &Path, connection: &Connection, id: IncidentId, mut care: Care) -> Result<Care, ViewError> {
+    let select = "SELECT seq, at, kind, body FROM story WHERE id = ?1 AND kind IN (?2, ?3) ORDER BY seq";
+    for line in lines(path, connection, select, params![id.0.as_bytes(), kind::ASSIGNED, kind::REPORTING])? {
+        match line.record {
+            Record::Assigned(assigned) => care.assigned(assigned),
+            Record::Reporting(reporting) => care.reporting(line.at, reporting),
+            other => {
+                return Err(ViewError::damaged(path, format!("a record of kind {} stands among others", other.kind())));
+            }
+        }
+    }
+    Ok(care)
 }
 
 fn row_of(path: &Path, connection: &Connection, id: IncidentId) -> Result<Option<(Row, i64)>, ViewError> {
@@ -315,21 +345,27 @@ fn row_of(path: &Path, connection: &Connection, id: IncidentId) -> Result<Option
     let mut select = connection.prepare(&format!("SELECT {ROW} FROM incidents WHERE id = ?1")).map_err(fail)?;
     let mut rows = select.query([id.0.as_bytes()]).map_err(fail)?;
     let Some(row) = rows.next().map_err(fail)? else { return Ok(None) };
-    Ok(Some((row_from(path, row)?, row.get(1).map_err(fail)?)))
+    Ok(Some((row_from(path, connection, row)?, row.get(1).map_err(fail)?)))
 }
 
-fn row_from(path: &Path, row: &rusqlite::Row<'_>) -> Result<Row, ViewError> {
+fn row_from(path: &Path, connection: &Connection, row: &rusqlite::Row<'_>) -> Result<Row, ViewError> {
     let fail = |source| ViewError::of(path, source);
     let (severity, state): (i64, i64) = (row.get(3).map_err(fail)?, row.get(4).map_err(fail)?);
     let (Some(severity), Some(state)) = (severity_of(severity), state_of(state)) else {
         return Err(ViewError::damaged(path, "a severity or a state has an unknown number"));
     };
+    let id = id_of(row.get(0).map_err(fail)?);
+    let (received_at, cui_involved) = (time_of(path, row.get(2).map_err(fail)?)?, row.get(5).map_err(fail)?);
+    let care = care_of(path, connection, id, Care::of_new(severity, cui_involved, received_at))?;
     Ok(Row {
-        id: id_of(row.get(0).map_err(fail)?),
-        received_at: time_of(path, row.get(2).map_err(fail)?)?,
+        id,
+        received_at,
         severity,
         state,
-        cui_involved: row.get(5).map_err(fail)?,
+        cui_involved,
+        dfars_reportable: dfars::is_reportable(severity, cui_involved),
+        report: care.report,
+        assigned_to: care.assigned_to,
         source: row.get(6).map_err(fail)?,
         detected_by: row.get(7).map_err(fail)?,
         title: row.get(8).map_err(fail)?,
@@ -352,7 +388,7 @@ fn lines(
     parameters: &[&dyn rusqlite::ToSql],
 ) -> Result<Vec<StoryLine>, ViewError> {
     let fail = |source| ViewError::of(path, source);
-    let mut select = connection.prepare(select).map_err(fail)?;
+    let mut select = connection.prepare_cached(select).map_err(fail)?;
     let mut rows = select.query(parameters).map_err(fail)?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next().map_err(fail)? {
@@ -368,10 +404,10 @@ fn line(path: &Path, seq: i64, at: i64, kind: u16, payload: Vec<u8>) -> Result<S
     Ok(StoryLine { position: position_of(path, seq)?, at, record })
 }
 
-fn time_of(path: &Path, micros: i64) -> Result<Timestamp, ViewError> {
+pub(super) fn time_of(path: &Path, micros: i64) -> Result<Timestamp, ViewError> {
     Timestamp::from_microsecond(micros).map_err(|source| ViewError::damaged(path, source))
 }
 
-fn id_of(bytes: [u8; 16]) -> IncidentId {
+pub(super) fn id_of(bytes: [u8; 16]) -> IncidentId {
     hex(&bytes).parse().expect("32 hexadecimal digits are a UUID")
 }

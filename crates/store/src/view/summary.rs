@@ -1,5 +1,6 @@
 //! What an incident's story comes to: its changes, and how far each delivery is. A pure fold over the records.
 
+use super::care::{Assignment, Note};
 use super::query::Row;
 use super::read::StoryLine;
 use balefire_model::record::{AttemptEnded, Next, Planned, Purged, Redriven, RouteTaken, Routed, Suppressed};
@@ -18,6 +19,10 @@ pub struct IncidentView {
     pub json: Vec<u8>,
     /// Who changed its state, in order.
     pub changes: Vec<Change>,
+    /// Whose it became, in order.
+    pub assignments: Vec<Assignment>,
+    /// What people wrote down about it, in order.
+    pub notes: Vec<Note>,
     /// The routes that took it.
     pub routes: Vec<RouteTaken>,
     /// Why it is recorded only, where no delivery followed.
@@ -110,6 +115,8 @@ impl IncidentView {
             accepted_at,
             json,
             changes: Vec::new(),
+            assignments: Vec::new(),
+            notes: Vec::new(),
             routes: Vec::new(),
             history_only: None,
             deliveries: Vec::new(),
@@ -131,6 +138,8 @@ impl IncidentView {
                 let (state, by, comment) = (change.state, change.by, change.comment);
                 self.changes.push(Change { position, at, state, by, comment });
             }
+            Record::Assigned(assigned) => self.assignments.push(Assignment::new(position, at, assigned)),
+            Record::Noted(noted) => self.notes.push(Note::new(position, at, noted)),
             Record::FollowedUp(followed) => self.add_planned(followed.deliveries),
             Record::Suppressed(suppressed) => {
                 let Suppressed { delivery, channel, rule, because, .. } = suppressed;
@@ -153,6 +162,8 @@ impl IncidentView {
             | Record::HealthChanged(_)
             | Record::ClockSetBack(_)
             | Record::RunEnded(_)
+            // How it stands with the report is in the row.
+            | Record::Reporting(_)
             | Record::Stopped(_) => {}
         }
     }

@@ -1,0 +1,89 @@
+//! What people do about an incident beside changing its state: whose it is, what they wrote down, and how it stands with
+//! its report. A pure fold over the records; opens nothing.
+
+use balefire_model::record::{Assigned, Noted, ReportStep, Reporting};
+use balefire_model::{Position, Severity, dfars};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Whose an incident became.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Assignment {
+    /// Where its record stands.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// Whose; `None`: nobody's.
+    pub to: Option<String>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// What somebody wrote down about an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Where its record stands.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// What, as it was written: not safe for a terminal.
+    pub text: String,
+    /// Who.
+    pub by: String,
+}
+
+/// How it stands with a report under DFARS 252.204-7012(c).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Until when the law wants it; `None` where the incident need not be reported, and was all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// When it was reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_at: Option<Timestamp>,
+    /// By whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<String>,
+    /// Under which number, or why no report is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Care {
+    pub(crate) assigned_to: Option<String>,
+    pub(crate) report: Option<Report>,
+}
+
+impl Care {
+    /// What holds before anybody has done anything.
+    pub(crate) fn of_new(severity: Severity, cui_involved: bool, received_at: Timestamp) -> Care {
+        let due = dfars::is_reportable(severity, cui_involved).then(|| dfars::report_due(received_at));
+        let report = due.map(|due| Report { due: Some(due), reported_at: None, reported_by: None, reference: None });
+        Care { assigned_to: None, report }
+    }
+
+    pub(crate) fn assigned(&mut self, assigned: Assigned) {
+        self.assigned_to = assigned.to;
+    }
+
+    pub(crate) fn reporting(&mut self, at: Timestamp, reporting: Reporting) {
+        let ReportStep::Reported { by, reference } = reporting.step else { return };
+        let due = self.report.as_ref().and_then(|report| report.due);
+        let reference = Some(reference).filter(|reference| !reference.is_empty());
+        self.report = Some(Report { due, reported_at: Some(at), reported_by: Some(by), reference });
+    }
+}
+
+impl Assignment {
+    pub(crate) fn new(position: Position, at: Timestamp, assigned: Assigned) -> Assignment {
+        Assignment { position, at, to: assigned.to, by: assigned.by }
+    }
+}
+
+impl Note {
+    pub(crate) fn new(position: Position, at: Timestamp, noted: Noted) -> Note {
+        Note { position, at, text: noted.text, by: noted.by }
+    }
+}
