@@ -30,7 +30,7 @@ impl Journal {
 }
 
 /// The kinds of records that there are.
-const KINDS: [&str; 18] = [
+const KINDS: &[&str] = &[
     "started",
     "submitted",
     "accepted",
@@ -49,6 +49,9 @@ const KINDS: [&str; 18] = [
     "purged",
     "clock_set_back",
     "run_ended",
+    "assigned",
+    "noted",
+    "reporting",
 ];
 
 const CAT_EXAMPLES: &str = "\
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn every_kind_that_can_be_asked_for_is_a_kind_of_record() {
-        let known: Vec<&str> = (1..).map(kind::name).take_while(|name| *name != "unknown").collect();
+        let known: Vec<&str> = (1..1_000).map(kind::name).filter(|name| *name != "unknown").collect();
         assert_eq!(known, KINDS);
     }
 

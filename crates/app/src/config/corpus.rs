@@ -70,6 +70,83 @@ fn each_good_file_resolves() {
 }
 
 #[test]
+fn people_and_teams_are_addresses_once_a_configuration_is_loaded() {
+    let text = "
+people: {anna: {email: anna@example.org, slack: U023BECGF}, ben: {email: ben@example.org}}
+teams: {audit: {members: [anna, ben]}, night: {members: [ben]}}
+channels:
+  mail: {email: {host: localhost, from: b@example.org, to: [team:audit, person:anna, soc@example.org], cc: team:night}}
+  chat: {slack: {token: xoxb-1, to: 'person:anna'}}
+routing: custom
+routes: [{name: all, to: [mail, chat]}]
+";
+    let Loaded { config, findings } = load(text).unwrap();
+    let shown = |name: &str| {
+        let channel = config.channels.iter().find(|channel| channel.name == name).unwrap();
+        format!("{:?}", channel.channel)
+    };
+    let (mail, chat) = (shown("mail"), shown("chat"));
+    let places =
+        ["anna@example.org", "ben@example.org", "soc@example.org", "cc: ["].map(|part| mail.find(part).unwrap());
+    assert!(places.is_sorted(), "{mail}");
+    assert_eq!(mail.matches("anna@example.org").count(), 1, "each recipient once: {mail}");
+    assert_eq!(mail.matches("ben@example.org").count(), 2, "{mail}");
+    assert!(chat.contains("U023BECGF") && !chat.contains("person:"), "{chat}");
+    let codes: Vec<_> = findings.iter().map(|finding| (finding.code, finding.subject.as_str())).collect();
+    assert_eq!(codes, [("small-team", "teams.night")]);
+    assert!(config.people.knows("anna") && config.people.knows("night") && !config.people.knows("carl"));
+    assert!(load("data: x").unwrap().config.people.knows("carl"), "where nobody is configured, everybody is known");
+}
+
+#[test]
+fn the_time_for_a_report_is_at_most_that_of_the_law_and_a_reminder_comes_before_its_end() {
+    let seconds = |text: &str| {
+        let reports = load(text).unwrap().config.reports;
+        reports.map(|reports| (reports.report_within.as_secs(), reports.remind_before.as_secs()))
+    };
+    assert_eq!(seconds("data: x"), None);
+    assert_eq!(seconds("dfars: {}"), Some((72 * 3600, 24 * 3600)));
+    assert_eq!(seconds("dfars: {report_within: 12h}").map(|(within, _)| within), Some(12 * 3600));
+    assert_eq!(seconds("dfars: {remind_before: 0s}"), Some((72 * 3600, 0)));
+    for text in ["dfars: {report_within: 73h}", "dfars: {report_within: 0s}", "dfars: {remind_before: 72h}"] {
+        let told = told(load(text));
+        assert!(told.contains("allowed:") && told.contains("b.yaml:1:"), "{text}: {told}");
+    }
+}
+
+/// The YAML behind a heading of a document.
+fn documented(document: &str, heading: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)).unwrap();
+    let (_, section) = text.split_once(&format!("## {heading}\n")).unwrap();
+    let (_, block) = section.split_once("```yaml\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_documented_alert_design_of_bt_08_resolves_and_nothing_in_it_is_odd() {
+    let people = documented("docs/delivery.md", "Who is who");
+    let (people, _) = people.split_once("channels:").unwrap();
+    let design = documented("docs/delivery.md", "The alert design of BT-08 in a few lines");
+    let Loaded { config, findings } = load(&format!("{people}{design}")).unwrap();
+    assert_eq!(findings, []);
+    let heard = |severity: &str| {
+        let mut incident = crate::sample::test_incident(crate::ids::incident(), jiff::Timestamp::UNIX_EPOCH, "", "");
+        incident.severity = Severity::parse(severity).unwrap();
+        config.routing.decide(&incident, jiff::Timestamp::UNIX_EPOCH).channels.join(" ")
+    };
+    let table = [
+        ("critical", "mail log screen"),
+        ("high", "mail log"),
+        ("medium", "log digest"),
+        ("low", "digest"),
+        ("info", ""),
+    ];
+    for (severity, channels) in table {
+        assert_eq!(heard(severity), channels, "{severity}");
+    }
+}
+
+#[test]
 fn the_example_has_no_problem_and_nothing_in_it_is_odd() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/balefire.yaml");
     let loaded = Config::load(Some(&path), &Overrides::default(), &|_| None, &Host::default());

@@ -2,7 +2,8 @@
 
 use balefire_model::incident::Extra;
 use balefire_model::record::{
-    AttemptEnded, AttemptStarted, InputRead, Next, Planned, RouteTaken, Routed, Started, StateChanged,
+    Assigned, AttemptEnded, AttemptStarted, InputRead, Next, Noted, Planned, ReportStep, Reporting, RouteTaken, Routed,
+    Started, StateChanged,
 };
 use balefire_model::{
     Cause, DeliveryId, Fingerprint, Incident, IncidentId, Outcome, Position, Reason, Record, Severity, State, Stored,
@@ -115,6 +116,19 @@ pub fn failed(incident: IncidentId, attempt: u32, next: Next) -> Record {
 
 pub fn changed(incident: IncidentId, state: State) -> Record {
     Record::StateChanged(StateChanged { incident, state, by: "ana".to_owned(), comment: "on it".to_owned() })
+}
+
+pub fn assigned(incident: IncidentId, to: Option<&str>) -> Record {
+    Record::Assigned(Assigned { incident, to: to.map(str::to_owned), by: "boss".to_owned() })
+}
+
+pub fn noted(incident: IncidentId, text: &str) -> Record {
+    Record::Noted(Noted { incident, text: text.to_owned(), by: "ana".to_owned() })
+}
+
+pub fn reported(incident: IncidentId) -> Record {
+    let step = ReportStep::Reported { by: "ana".to_owned(), reference: "1".to_owned() };
+    Record::Reporting(Reporting { incident, step })
 }
 
 /// Gives records their places and times, one microsecond after the other.

@@ -5,5 +5,6 @@
 mod apply;
 mod broken;
 mod made;
+mod many;
 mod queries;
 mod speed;
