@@ -88,6 +88,13 @@ fn shown(view: &IncidentView) -> Result<Shown<'_>, serde_json::Error> {
     })
 }
 
+/// Whether it was decided who hears of it, and every delivery has an answer: delivered, given up, kept back or put off.
+pub(crate) fn is_settled(view: &IncidentView) -> bool {
+    let is_decided = !view.routes.is_empty() || view.history_only.is_some() || !view.deliveries.is_empty();
+    let waits = |status: &DeliveryStatus| matches!(status, DeliveryStatus::Waiting | DeliveryStatus::UnderWay);
+    is_decided && !view.deliveries.iter().any(|delivery| waits(&delivery.status))
+}
+
 /// The whole story.
 pub(crate) fn why(view: &IncidentView, lines: &[StoryLine]) -> Value {
     let line = |line: &StoryLine| {

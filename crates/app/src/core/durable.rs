@@ -34,6 +34,15 @@ impl Durable {
         self.view.send_replace(position);
     }
 
+    /// Waits until the view has been brought further than a position, but no longer than `limit`. Whoever waits for what
+    /// may never come asks here: it is told of to nobody.
+    pub(crate) async fn view_moves_on(&self, seen: Position, limit: Duration) {
+        let mut view = self.view.subscribe();
+        let moved_on = view.wait_for(|position| *position > seen);
+        // That the time is over is as good an end as the other.
+        drop(tokio::time::timeout(limit, moved_on).await);
+    }
+
     /// Waits until the view has been brought up to a position, but no longer than `limit`.
     pub(crate) async fn view_reaches(&self, target: Position, limit: Duration) {
         let mut view = self.view.subscribe();

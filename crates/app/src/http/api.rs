@@ -24,6 +24,12 @@ use std::time::Duration;
 /// with how much is missing.
 const VIEW_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The longest `wait` of a question: a stop waits for it, too.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long to rest between two looks while one waits; each is a query of the view.
+const LOOK_REST: Duration = Duration::from_millis(20);
+
 /// The query of the list, as text: each member is judged by itself, so that an error can say what is allowed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,17 +134,45 @@ pub(crate) async fn list(
     Ok(Json(marked(json!({ "incidents": rows }), behind)))
 }
 
+/// How long an answer may take so that it can say more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patience {
+    wait: Option<String>,
+}
+
 pub(crate) async fn show(
     State(app): State<App>,
     _: Operator,
     Path(id): Path<String>,
+    patience: Result<Query<Patience>, QueryRejection>,
 ) -> Result<impl IntoResponse, Problem> {
-    let text = story::incident(&find(&app, &id).await?);
+    let Query(Patience { wait }) = patience.map_err(|rejection| not_a_query(&rejection))?;
+    let wait = parsed("wait", wait.as_deref(), "a time from 0s to 10s, such as 500ms", |text| {
+        balefire_model::settings::parse_duration(text).filter(|wait| *wait <= WAIT_MAX)
+    })?;
+    let text = story::incident(&settled(&app, &id, wait.unwrap_or_default()).await?);
     let text = text.map_err(|_| {
         let detail = "the view is damaged here: run `balefire rebuild`; the journal has everything";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text))
+}
+
+/// The incident when all its deliveries have an answer, or when the time is over.
+async fn settled(app: &App, id: &str, wait: Duration) -> Result<IncidentView, Problem> {
+    let begin = clock::monotonic();
+    loop {
+        // Read before the question: what moves on meanwhile ends the wait at once.
+        let seen = app.durable.view();
+        let incident = find(app, id).await?;
+        let rest = wait.saturating_sub(begin.elapsed());
+        if rest.is_zero() || story::is_settled(&incident) {
+            return Ok(incident);
+        }
+        app.durable.view_moves_on(seen, rest).await;
+        tokio::time::sleep(LOOK_REST.min(rest)).await;
+    }
 }
 
 pub(crate) async fn why(State(app): State<App>, _: Operator, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
