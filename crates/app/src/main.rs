@@ -16,6 +16,7 @@ mod process_group;
 mod reception;
 mod reload;
 mod sample;
+mod scan_marker;
 mod scheduler;
 mod service;
 mod story;

@@ -4,6 +4,7 @@
 use crate::config::{self, Config, Input, InputKind};
 use crate::core::{Mailbox, Unavailable};
 use crate::metrics::Metrics;
+use crate::scan_marker::ScanMarker;
 use crate::{clock, ids};
 use balefire_engine::admit::{Admission, DiskState, Load, admit};
 use balefire_engine::allowance::Allowance;
@@ -114,6 +115,8 @@ pub(crate) struct Reception {
     pub limits: Limits,
     /// What each source with a rate has left; as many as there are tokens.
     pub allowances: Arc<Mutex<HashMap<String, Allowance>>>,
+    /// The marker of a scan of our own.
+    pub marker: ScanMarker,
 }
 
 impl Reception {
@@ -247,6 +250,7 @@ impl Reception {
         let config = self.config.borrow().clone();
         let severity_default = config.severity_default;
         let received_at = clock::now();
+        let marker = self.marker.look(&config.internal_scan, received_at);
         let leave_out = on_error == OnError::Refuse && items.iter().any(Result::is_err);
         let mut incidents = Vec::with_capacity(items.len());
         let mut results = Vec::with_capacity(items.len());
@@ -261,6 +265,7 @@ impl Reception {
                     let kind = draft.kind;
                     let mut incident = normalise(draft, &context);
                     config::weigh(&config.finding_rules, kind, &mut incident);
+                    incident.internal_scan = config.internal_scan.mark(&incident, &marker);
                     let incident = Arc::new(incident);
                     let accepted = ItemResult::Accepted {
                         index,

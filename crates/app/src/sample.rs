@@ -25,6 +25,7 @@ pub(crate) fn test_incident(id: IncidentId, now: Timestamp, channel: &str, by: &
         received_at: now,
         notes: Vec::new(),
         run: None,
+        internal_scan: None,
         extra: balefire_model::incident::Extra::default(),
     }
 }

@@ -148,6 +148,9 @@ fn tell(record: &Record) -> (&'static str, String, Value) {
     match record {
         Record::Accepted(incident) => {
             let mut text = format!("accepted from {}", incident.source);
+            if let Some(because) = &incident.internal_scan {
+                text = format!("{text}; marked as an internal scan ({because})");
+            }
             for note in &incident.notes {
                 text = format!("{text}; {note}");
             }

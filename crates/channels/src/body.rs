@@ -154,6 +154,9 @@ pub(crate) fn alertmanager(delivery: &Delivery<'_>, incident: &Incident) -> Vec<
     if !incident.nist_controls.is_empty() {
         annotations.insert("nist_controls", incident.nist_controls.join(","));
     }
+    if let Some(because) = &incident.internal_scan {
+        annotations.insert("internal_scan", because.clone());
+    }
     if !incident.notes.is_empty() {
         annotations.insert("notes", incident.notes.join("; "));
     }

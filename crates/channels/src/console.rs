@@ -91,8 +91,9 @@ fn built_in(dialect: Dialect, delivery: &Delivery<'_>, note: Option<&str>) -> Sc
         Dialect::Plan => plan_lines(incident),
         Dialect::Shipped => return panel(delivery, plain.clone(), vec![plain]),
     };
-    lines[0].insert_str(0, &mark);
-    lines.splice(1..1, mark::sentences(delivery, note));
+    lines[0].insert_str(0, &(mark + mark::scan(incident)));
+    let sentences = mark::sentences(delivery, note).into_iter().chain(mark::scan_sentence(incident));
+    lines.splice(1..1, sentences.collect::<Vec<_>>());
     panel(delivery, plain, lines)
 }
 
@@ -168,6 +169,9 @@ fn plain_line(incident: &Incident) -> String {
     }
     if incident.cui_involved {
         line.push_str(" cui");
+    }
+    if incident.internal_scan.is_some() {
+        line.push_str(" internal_scan");
     }
     line.push_str(" id=");
     line.push_str(&incident.id.to_string());

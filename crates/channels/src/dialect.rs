@@ -1,6 +1,7 @@
 //! The texts of the BT-08 engine in both of its dialects, byte for byte where the incident is harmless: scripts grep for
 //! them. Where it is hostile, they differ in one thing: it cannot forge a line, a field or a header.
 
+use crate::mark;
 use crate::shown::{bounded, line};
 use balefire_model::Incident;
 use balefire_model::text::{lines, one_line};
@@ -29,14 +30,16 @@ pub(crate) const DESCRIPTION_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const TITLE_BYTES_MAX: usize = 512;
 
 /// `SECURITY_INCIDENT [CRITICAL] title | detected_by=rule nist=3.3.4,3.3.1 cui=True`, the plan's syslog line, in at most
-/// `limit` bytes: the title gives way, what follows it does not.
+/// `limit` bytes: the title gives way, what follows it does not. Of scans of our own the plan knows nothing; `internal_scan=True`
+/// stands behind its line.
 pub(crate) fn plan_syslog_line(incident: &Incident, limit: usize) -> String {
     let head = format!("SECURITY_INCIDENT [{}] ", incident.severity.as_upper_str());
     let tail = format!(
-        " | detected_by={} nist={} cui={}",
+        " | detected_by={} nist={} cui={}{}",
         word(&incident.detected_by, limit / 4),
         word(&incident.nist_controls.join(","), limit / 4),
-        python(incident.cui_involved)
+        python(incident.cui_involved),
+        if incident.internal_scan.is_some() { " internal_scan=True" } else { "" },
     );
     let title = line(&incident.title, limit.saturating_sub(head.len() + tail.len()));
     format!("{head}{title}{tail}")
@@ -47,7 +50,7 @@ pub(crate) fn plan_syslog_line(incident: &Incident, limit: usize) -> String {
 pub(crate) fn shipped_syslog_line(incident: &Incident, limit: usize) -> String {
     let head = format!(
         "SECURITY_INCIDENT{}{} severity={} rule={} title=\"",
-        if is_internal_scan(incident) { " [INTERNAL_SCAN]" } else { "" },
+        if incident.internal_scan.is_some() { " [INTERNAL_SCAN]" } else { "" },
         if incident.cui_involved { " [CUI]" } else { "" },
         incident.severity,
         word(&incident.detected_by, limit / 4),
@@ -68,13 +71,13 @@ pub(crate) fn shipped_console_line(incident: &Incident, field_bytes_max: usize) 
     )
 }
 
-/// The subject of a mail: `[HIGH] title`, in the shipped dialect with `[INTERNAL SCAN] ` and `[CUI INCIDENT] ` before
-/// it where they hold. Ours is the plan's.
+/// The subject of a mail: `[HIGH] title`, with `[INTERNAL SCAN] ` and, in the shipped dialect, `[CUI INCIDENT] ` before it
+/// where they hold. Ours is the plan's.
 pub(crate) fn mail_subject(dialect: Dialect, incident: &Incident) -> String {
     let shipped = dialect == Dialect::Shipped;
     format!(
         "{}{}[{}] {}",
-        if shipped && is_internal_scan(incident) { "[INTERNAL SCAN] " } else { "" },
+        mark::scan(incident),
         if shipped && incident.cui_involved { "[CUI INCIDENT] " } else { "" },
         incident.severity.as_upper_str(),
         line(&incident.title, TITLE_BYTES_MAX)
@@ -84,11 +87,7 @@ pub(crate) fn mail_subject(dialect: Dialect, incident: &Incident) -> String {
 /// The body of a mail in one of the two dialects of BT-08, with line feeds, below sentences of our own where there are any.
 pub(crate) fn mail_body(dialect: Dialect, incident: &Incident, sentences: &[String]) -> String {
     let shipped = dialect == Dialect::Shipped;
-    let notice = if shipped && is_internal_scan(incident) {
-        "NOTICE: this incident was raised while an internal security scan was under way.\n\n"
-    } else {
-        ""
-    };
+    let notice = mark::scan_sentence(incident).map(|sentence| format!("NOTICE: {sentence}\n\n")).unwrap_or_default();
     let ours = if sentences.is_empty() { String::new() } else { sentences.join("\n") + "\n\n" };
     format!(
         "{ours}{notice}Security Incident Detected\n{}\nTitle: {}\nSeverity: {}\n{}: {}\nNIST Controls: {}\n\
@@ -102,12 +101,6 @@ pub(crate) fn mail_body(dialect: Dialect, incident: &Incident, sentences: &[Stri
         python(incident.cui_involved),
         shown_description(incident),
     )
-}
-
-/// Whether the incident comes from a scan of our own. The shipped engine looked for a marker file in a directory that
-/// everybody may write to; here the sender says so with the label `internal_scan: "true"`.
-fn is_internal_scan(incident: &Incident) -> bool {
-    incident.labels.get("internal_scan").is_some_and(|value| value == "true")
 }
 
 fn python(truth: bool) -> &'static str {
@@ -152,9 +145,11 @@ mod tests {
         bare.cui_involved = false;
         bare.nist_controls.clear();
         bare.labels.insert("internal_scan".into(), "true".into());
+        assert!(!shipped_syslog_line(&bare, 2048).contains("INTERNAL"), "a label is only a sender's word");
+        bare.internal_scan = Some("marker /run/m".into());
         assert_eq!(
             plan_syslog_line(&bare, 2048),
-            "SECURITY_INCIDENT [CRITICAL] Audit log stopped on web-1 | detected_by=audit_log_gap nist= cui=False"
+            "SECURITY_INCIDENT [CRITICAL] Audit log stopped on web-1 | detected_by=audit_log_gap nist= cui=False internal_scan=True"
         );
         assert_eq!(
             shipped_syslog_line(&bare, 2048),
@@ -171,6 +166,20 @@ mod tests {
             NIST Controls: 3.3.4, 3.3.1\nCUI Involved: True\n\nDescription:\nNo audit event for 600 s.\nCheck auditd.\n";
         assert_eq!(mail_body(Dialect::Plan, &incident(), &[]), plan);
         assert_eq!(mail_body(Dialect::Shipped, &incident(), &[]), plan.replace("Detected by:", "Rule:"));
+    }
+
+    #[test]
+    fn a_scan_of_our_own_is_marked_in_both_dialects() {
+        let mut scanned = incident();
+        scanned.internal_scan = Some("time interval nights".into());
+        let subject = |dialect| mail_subject(dialect, &scanned);
+        assert_eq!(subject(Dialect::Plan), "[INTERNAL SCAN] [CRITICAL] Audit log stopped on web-1");
+        assert_eq!(subject(Dialect::Shipped), "[INTERNAL SCAN] [CUI INCIDENT] [CRITICAL] Audit log stopped on web-1");
+        for dialect in [Dialect::Plan, Dialect::Shipped] {
+            let notice = "NOTICE: An internal security scan was under way when this incident came in (time interval \
+                          nights).\n\n";
+            assert_eq!(mail_body(dialect, &scanned, &[]), format!("{notice}{}", mail_body(dialect, &incident(), &[])));
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn shortened(incident: &Incident, (text_max, description_max, count_max): (usize
         received_at: incident.received_at,
         notes,
         run: None,
+        internal_scan: incident.internal_scan.clone(),
         extra: Extra::default(),
     }
 }

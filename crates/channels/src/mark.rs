@@ -2,7 +2,7 @@
 //! line, sentences for a body. Does not know where they stand.
 
 use crate::shown::line;
-use balefire_model::{Delivery, Reason};
+use balefire_model::{Delivery, Incident, Reason};
 
 /// Names of channels are shorter than this.
 const NAME_BYTES_MAX: usize = 100;
@@ -28,6 +28,17 @@ pub(crate) fn reason(delivery: &Delivery<'_>) -> &'static str {
 /// The mark of the channel that should have carried it.
 pub(crate) fn stand_in(delivery: &Delivery<'_>) -> String {
     delivery.stands_in_for.map(|channel| format!("[FOR {}] ", line(channel, NAME_BYTES_MAX))).unwrap_or_default()
+}
+
+/// The mark of what counts as the doing of a scan of our own.
+pub(crate) fn scan(incident: &Incident) -> &'static str {
+    if incident.internal_scan.is_some() { "[INTERNAL SCAN] " } else { "" }
+}
+
+/// The same as a sentence, with what makes it count.
+pub(crate) fn scan_sentence(incident: &Incident) -> Option<String> {
+    let because = line(incident.internal_scan.as_deref()?, NAME_BYTES_MAX);
+    Some(format!("An internal security scan was under way when this incident came in ({because})."))
 }
 
 /// The link by which its reader acknowledges the incident, where there is still something to acknowledge.

@@ -213,6 +213,7 @@ pub(crate) fn own(
         received_at: now,
         notes: Vec::new(),
         run: None,
+        internal_scan: None,
         extra: balefire_model::incident::Extra::default(),
     }
 }

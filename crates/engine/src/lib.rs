@@ -4,6 +4,7 @@
 pub mod admit;
 pub mod allowance;
 pub mod calendar;
+pub mod internal_scan;
 pub mod matcher;
 pub mod retry;
 pub mod route;

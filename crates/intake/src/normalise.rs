@@ -57,6 +57,8 @@ pub fn normalise(draft: Draft, context: &Context<'_>) -> Incident {
         received_at: context.received_at,
         notes,
         run: draft.run,
+        // Not the sender's to say.
+        internal_scan: None,
         extra: draft.extra,
     }
 }

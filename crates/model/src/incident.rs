@@ -62,6 +62,9 @@ pub struct Incident {
     /// The run that it is part of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunPart>,
+    /// Why it counts as the doing of a security scan of our own, if it does. Set by us, never by the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_scan: Option<String>,
     /// Whatever else the sender wrote, byte for byte.
     #[serde(default, skip_serializing_if = "Extra::is_empty")]
     pub extra: Extra,

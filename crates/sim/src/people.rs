@@ -72,6 +72,7 @@ impl Draft {
             received_at: at,
             notes: Vec::new(),
             run: self.run.clone(),
+            internal_scan: None,
             extra: Extra::default(),
         }
     }

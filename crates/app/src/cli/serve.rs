@@ -8,6 +8,7 @@ use crate::listen::{stdin, tail};
 use crate::logs::{self, LogFormat};
 use crate::reception::Reception;
 use crate::reload::Reloader;
+use crate::scan_marker::ScanMarker;
 use crate::scheduler::{self, Runs};
 use crate::transport::tls;
 use crate::{clock, environment, service};
@@ -148,6 +149,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         config: current.subscribe(),
         limits: Limits::default(),
         allowances: Arc::default(),
+        marker: ScanMarker::default(),
     };
     App {
         reception,

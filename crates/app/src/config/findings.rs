@@ -57,7 +57,7 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
             text: finding.sentence,
         }));
     }
-    findings.extend(intervals::unused(&config.intervals, &config.routing));
+    findings.extend(intervals::unused(config));
     findings.extend(config.people.findings());
     findings.extend(same_file(&config.channels));
     findings.extend(tokens_in_clear(config));

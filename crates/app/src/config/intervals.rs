@@ -1,12 +1,12 @@
 //! The list `time_intervals`, and which of them a route names. Parses ranges and reports where they are wrong; whether a
 //! moment lies in an interval is not its business.
 
+use super::Config;
 use super::findings::Finding;
 use super::named::{NAME_FORM, is_name, report, report_repeated, report_unknown, texts_of};
 use balefire_engine::calendar::{
     CalendarError, DayRange, Interval, MonthRange, TimeInterval, TimeOfDay, TimeRange, WeekdayRange, YearRange,
 };
-use balefire_engine::route::Routing;
 use balefire_model::settings::{Node, Place, Reader, Value};
 use balefire_model::text;
 use jiff::tz::TimeZone;
@@ -145,17 +145,19 @@ pub(super) fn read_interval_names(
     named
 }
 
-/// The intervals that no route names.
-pub(super) fn unused(intervals: &[ConfiguredInterval], routing: &Routing) -> Vec<Finding> {
+/// The intervals that nothing names.
+pub(super) fn unused(config: &Config) -> Vec<Finding> {
     let named = |name: &str| {
-        let mut named = routing.routes.iter().flat_map(|route| route.active.iter().chain(&route.mute));
-        named.any(|interval| interval.name == name)
+        let routes = config.routing.routes.iter().flat_map(|route| route.active.iter().chain(&route.mute));
+        routes.chain(&config.internal_scan.windows).any(|interval| interval.name == name)
     };
-    let unused = intervals.iter().filter(|configured| !named(&configured.interval.name));
+    let unused = config.intervals.iter().filter(|configured| !named(&configured.interval.name));
     let found = |ConfiguredInterval { interval, place }: &ConfiguredInterval| Finding {
         code: "interval-unused",
         subject: interval.name.clone(),
-        text: "no route names this time interval in `active_time_intervals` or `mute_time_intervals`".to_owned(),
+        text: "no route names this time interval in `active_time_intervals` or `mute_time_intervals`, nor does \
+               `internal_scan`"
+            .to_owned(),
         place: Some(place.clone()),
     };
     unused.map(found).collect()

@@ -8,6 +8,7 @@ mod finding_rules;
 mod findings;
 mod gathering;
 mod http;
+mod internal_scan;
 mod intervals;
 mod merge;
 mod named;
@@ -39,6 +40,7 @@ pub(crate) use schema::schema;
 pub(crate) use yaml::FILE_BYTES_MAX;
 
 use balefire_channels::Host;
+use balefire_engine::internal_scan::InternalScan;
 use balefire_engine::route::Routing;
 use balefire_engine::{ReportSettings, RunSettings};
 use balefire_model::Severity;
@@ -79,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) intervals: Vec<ConfiguredInterval>,
     /// Who hears of what.
     pub(crate) routing: Routing,
+    /// When incidents count as the doing of a scan of our own.
+    pub(crate) internal_scan: InternalScan,
     /// When runs end that nobody ends.
     pub(crate) runs: RunSettings,
     /// When incidents must be reported; none where nobody is to be reminded.

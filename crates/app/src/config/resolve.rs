@@ -5,6 +5,7 @@ use super::channels::{ConfiguredChannel, read_channels};
 use super::dfars::read_dfars;
 use super::finding_rules::{FindingRule, read_finding_rules};
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
+use super::internal_scan::read_internal_scan;
 use super::intervals::{ConfiguredInterval, read_intervals};
 use super::named::{Named, exactly_one, read_named};
 use super::people::{People, read_people};
@@ -13,6 +14,7 @@ use super::runs::read_runs;
 use super::schedules::{Schedule, read_schedules};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
+use balefire_engine::internal_scan::InternalScan;
 use balefire_engine::route::Routing;
 use balefire_engine::{ReportSettings, RunSettings};
 use balefire_intake::formats::Format;
@@ -64,6 +66,7 @@ struct Settings {
     schedules: Vec<Schedule>,
     channels: Vec<ConfiguredChannel>,
     intervals: Vec<ConfiguredInterval>,
+    internal_scan: InternalScan,
     routing: Routing,
     runs: RunSettings,
     reports: Option<ReportSettings>,
@@ -85,6 +88,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         schedules: settings.schedules,
         channels: settings.channels,
         intervals: settings.intervals,
+        internal_scan: settings.internal_scan,
         routing: settings.routing,
         runs: settings.runs,
         reports: settings.reports,
@@ -138,6 +142,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     };
     fallback::check(reader, &declared);
     let intervals = read_intervals(reader, &host.zone);
+    let internal_scan = read_internal_scan(reader, &intervals);
     let routing = read_routing(reader, names, &declared, &intervals);
     Settings {
         data,
@@ -149,6 +154,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         schedules,
         channels,
         intervals,
+        internal_scan,
         routing,
         runs,
         reports,

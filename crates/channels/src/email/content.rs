@@ -70,8 +70,10 @@ impl Texts {
     }
 
     fn built_in(&self, delivery: &Delivery<'_>, note: Option<&str>) -> Content {
-        let sentences = mark::sentences(delivery, note);
         let is_native = self.dialect == Dialect::Native;
+        let mut sentences = mark::sentences(delivery, note);
+        // The bodies of BT-08 have a notice of their own.
+        sentences.extend(mark::scan_sentence(delivery.incident).filter(|_| is_native));
         let mut told = sentences.clone();
         told.extend(mark::ack_url(delivery).map(|url| format!("Acknowledge: {url}")));
         Content {

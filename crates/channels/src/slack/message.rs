@@ -70,7 +70,7 @@ pub(crate) struct Message {
 
 /// `[RESOLVED] [CRITICAL] title`, escaped.
 fn headline(delivery: &Delivery<'_>) -> String {
-    let marks = mark::mark(delivery);
+    let marks = mark::mark(delivery) + mark::scan(delivery.incident);
     let severity = delivery.incident.severity.as_upper_str();
     format!("{}[{severity}] {}", mrkdwn::escape(&marks), line(&delivery.incident.title, TITLE_BYTES_MAX))
 }
@@ -78,7 +78,8 @@ fn headline(delivery: &Delivery<'_>) -> String {
 fn built_in(delivery: &Delivery<'_>, note: Option<&str>) -> Message {
     let incident = delivery.incident;
     let mut blocks = vec![header(delivery)];
-    let sentences: Vec<String> = mark::sentences(delivery, note);
+    let mut sentences: Vec<String> = mark::sentences(delivery, note);
+    sentences.extend(mark::scan_sentence(incident));
     if !sentences.is_empty() {
         let told: Vec<_> = sentences.iter().map(|sentence| mrkdwn::escape(sentence)).collect();
         blocks.push(section(mrkdwn(&bold(&told.join("\n")))));
@@ -113,7 +114,7 @@ fn bold(text: &str) -> String {
 
 fn header(delivery: &Delivery<'_>) -> Value {
     let incident = delivery.incident;
-    let (marks, sign) = (mark::mark(delivery), sign(delivery));
+    let (marks, sign) = (mark::mark(delivery) + mark::scan(incident), sign(delivery));
     let marks = line(marks.trim_end(), HEADER_BYTES_MAX / 2);
     let space = if marks.is_empty() { "" } else { " " };
     let head = format!("{sign} {marks}{space}[{}] ", incident.severity.as_upper_str());

@@ -32,6 +32,7 @@ fn incident_fields(incident: &Incident) -> Result<BTreeMap<String, Value>, Templ
     let mut fields = BTreeMap::from([
         ("severity_original".to_owned(), Value::from(())),
         ("event_time".to_owned(), Value::from(())),
+        ("internal_scan".to_owned(), Value::from(())),
         ("labels".to_owned(), Value::from(BTreeMap::<String, Value>::new())),
         ("notes".to_owned(), Value::from(Vec::<Value>::new())),
         ("extra".to_owned(), Value::from(BTreeMap::<String, Value>::new())),
@@ -47,7 +48,8 @@ const FULL: &str = r#"{
     "id": "00000000-0000-7000-8000-000000000000", "title": "a \"title\"", "severity": "high",
     "severity_original": "8", "detected_by": "rule", "description": "two\nlines", "nist_controls": ["3.3.4"],
     "cui_involved": true, "incident_id": "i-1", "fingerprint": "0", "source": "http",
-    "event_time": "2026-01-01T00:00:00Z", "received_at": "2026-01-01T00:00:00Z", "notes": ["a note"]}"#;
+    "event_time": "2026-01-01T00:00:00Z", "received_at": "2026-01-01T00:00:00Z", "notes": ["a note"],
+    "internal_scan": "time interval nights"}"#;
 
 /// One with nothing that a sender may leave out.
 const BARE: &str = r#"{

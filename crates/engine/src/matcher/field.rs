@@ -1,8 +1,8 @@
 //! The fields of an incident that a condition may name, and how they are looked up:
 //!
 //! 1. **Built-in fields** first: `title`, `severity`, `severity_original`, `detected_by`, `description`,
-//!    `nist_controls`, `cui_involved`, `incident_id`, `source`, `fingerprint`, `id`, and `events.N` with a path into
-//!    the event, such as `events.0.ip_address` (the first event is 0).
+//!    `nist_controls`, `cui_involved`, `internal_scan`, `incident_id`, `source`, `fingerprint`, `id`, and `events.N` with
+//!    a path into the event, such as `events.0.ip_address` (the first event is 0).
 //! 2. **`labels.NAME`** is the label of that name, whatever it is; **`extra.PATH`** looks only into what else the sender
 //!    wrote.
 //! 3. **Any other name** is the label of that name; where there is none, the sender's other field of exactly that name;
@@ -31,6 +31,7 @@ pub(super) enum Field {
     Description,
     NistControls,
     CuiInvolved,
+    InternalScan,
     IncidentId,
     Source,
     Fingerprint,
@@ -75,6 +76,7 @@ impl Field {
             "description" => Field::Description,
             "nist_controls" => Field::NistControls,
             "cui_involved" => Field::CuiInvolved,
+            "internal_scan" => Field::InternalScan,
             "incident_id" => Field::IncidentId,
             "source" => Field::Source,
             "fingerprint" => Field::Fingerprint,
@@ -114,9 +116,8 @@ impl Field {
             Field::Source => text(&incident.source),
             Field::Fingerprint => text(&incident.fingerprint.0),
             Field::Severity => test(Value { text: incident.severity.as_str(), shape: Shape::Word }),
-            Field::CuiInvolved => {
-                test(Value { text: if incident.cui_involved { "true" } else { "false" }, shape: Shape::Word })
-            }
+            Field::CuiInvolved => test(Value::truth(incident.cui_involved)),
+            Field::InternalScan => test(Value::truth(incident.internal_scan.is_some())),
             Field::Id => text(incident.id.0.as_hyphenated().encode_lower(&mut [0; 36])),
             Field::SeverityOriginal => test(Value::optional(incident.severity_original.as_deref())),
             Field::IncidentId => test(Value::optional(incident.incident_id.as_deref())),
@@ -171,6 +172,10 @@ pub(super) enum Shape {
 
 impl Value<'_> {
     const MISSING: Value<'static> = Value { text: "", shape: Shape::Missing };
+
+    fn truth(truth: bool) -> Value<'static> {
+        Value { text: if truth { "true" } else { "false" }, shape: Shape::Word }
+    }
 
     fn optional(text: Option<&str>) -> Value<'_> {
         text.map_or(Value::MISSING, |text| Value { text, shape: Shape::Text })

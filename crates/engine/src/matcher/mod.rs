@@ -8,7 +8,7 @@
 //! | `extra.count > 5` (also `>=`, `<`, `<=`) | the field is a JSON number or a text that is a number, and compares so |
 //! | `src_ip in (10.0.0.0/8, 192.168.0.0/16)`, `not in` | the field is an address in one of the networks |
 //! | `detected_by in (brute_force, "credential stuffing")` | the field's text is one of these |
-//! | `cui_involved = true` | the flag |
+//! | `cui_involved = true`, `internal_scan = true` | the flag, and whether it counts as a scan of our own |
 //!
 //! A value may stand without quotes unless it has `"`, `,`, `{`, `}` or white space beside an operator in it. In quotes,
 //! `\"`, `\\` and `\n` are escapes; another backslash stands for itself, so that `"\d+"` is the pattern it looks like.

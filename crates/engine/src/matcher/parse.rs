@@ -233,7 +233,7 @@ impl<'t> Parser<'t> {
         let value = self.value()?;
         match field {
             Field::Severity => Ok(Test::Severities(SeveritySet::of([self.severity(&value)?]))),
-            Field::CuiInvolved => {
+            Field::CuiInvolved | Field::InternalScan => {
                 let word = value.text.trim().to_ascii_lowercase();
                 if word != "true" && word != "false" {
                     return Err(self.error(value.at, format!("`{}`", shown(&value.text)), "true, false"));

@@ -33,6 +33,7 @@ pub fn incident(number: u32, severity: Severity) -> Arc<Incident> {
         received_at: at(0),
         notes: Vec::new(),
         run: None,
+        internal_scan: None,
         extra: Extra::default(),
     })
 }

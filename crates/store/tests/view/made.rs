@@ -47,6 +47,7 @@ pub fn incident(ms: u64, number: u64) -> Incident {
         received_at: time(ms),
         notes: Vec::new(),
         run: None,
+        internal_scan: None,
         extra: Extra::default(),
     }
 }
