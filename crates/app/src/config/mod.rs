@@ -37,6 +37,7 @@ pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schedules::{Records, Schedule};
 pub(crate) use schema::schema;
 
+pub(crate) use substitute::{expanded, is_understood};
 pub(crate) use yaml::FILE_BYTES_MAX;
 
 use balefire_channels::Host;

@@ -8,6 +8,9 @@ use balefire_model::text;
 /// How much text the environment may add to one configuration, so that a short file cannot become a huge one.
 const ADDED_BYTES_MAX: usize = 8 << 20;
 
+/// How deep references may stand in each other's defaults: no more than a person can read.
+const NESTED_MAX: i32 = 8;
+
 const ALLOWED: &str = "${NAME}, ${NAME:-default}, and $${ for the characters ${ themselves";
 
 /// A scalar that was changed. Kept so that messages show what the file says instead of what the environment holds:
@@ -62,46 +65,89 @@ impl Substituted {
         if !text.contains("${") {
             return None;
         }
-        let mut report = |what: String, allowed: Option<&str>, hint: Option<String>| {
-            let allowed = allowed.map(str::to_owned);
+        let mut faults = Vec::new();
+        let result = replaced(text, env, &mut faults);
+        if faults.is_empty() && self.added_bytes + result.len() > ADDED_BYTES_MAX {
+            faults.push(Fault::TooMuch);
+        }
+        self.added_bytes += result.len();
+        let is_whole = faults.is_empty();
+        for fault in faults {
+            let (what, allowed, hint) = fault.told();
             self.problems.push(Problem { place: place.clone(), path: path.to_owned(), what, allowed, hint });
-        };
-        let (mut result, mut rest, mut failed) = (String::new(), text, false);
-        while let Some(start) = rest.find("${") {
-            if let Some(before) = rest[..start].strip_suffix('$') {
-                result.push_str(before);
-                result.push_str("${");
-                rest = &rest[start + 2..];
-                continue;
+        }
+        is_whole.then_some(result)
+    }
+}
+
+/// Whether all references in the text can be read; `$${` counts as none.
+pub(crate) fn is_understood(text: &str) -> bool {
+    let mut faults = Vec::new();
+    replaced(text, &|_| Some(String::new()), &mut faults);
+    faults.is_empty() && !text.contains("$${")
+}
+
+/// The text with every reference replaced; none where one cannot be.
+pub(crate) fn expanded(text: &str, env: &Environment<'_>) -> Option<String> {
+    let mut faults = Vec::new();
+    let result = replaced(text, env, &mut faults);
+    faults.is_empty().then_some(result)
+}
+
+/// What is wrong with a reference.
+enum Fault<'t> {
+    Malformed(&'t str),
+    Missing(&'t str),
+    TooMuch,
+}
+
+impl Fault<'_> {
+    /// What is wrong, what is allowed, and a hint.
+    fn told(&self) -> (String, Option<String>, Option<String>) {
+        match self {
+            Fault::Malformed(found) => (format!("found {:?}", text::cut(found, 40)), Some(ALLOWED.to_owned()), None),
+            Fault::Missing(name) => {
+                let hint = format!("set {name}, or give a default: ${{{name}:-...}}");
+                (format!("the environment variable {name} is not set"), None, Some(hint))
             }
-            result.push_str(&rest[..start]);
-            let Some(reference) = Reference::read(&rest[start..]) else {
-                report(format!("found {:?}", text::cut(&rest[start..], 40)), Some(ALLOWED), None);
-                return None;
-            };
-            rest = &rest[start + reference.length..];
-            match reference.value(env) {
-                Some(value) => result.push_str(&value),
-                None => {
-                    let name = reference.name;
-                    let hint = format!("set {name}, or give a default: ${{{name}:-...}}");
-                    report(format!("the environment variable {name} is not set"), None, Some(hint));
-                    failed = true;
-                }
-            }
-            if self.added_bytes + result.len() > ADDED_BYTES_MAX {
-                report(
-                    "the environment adds too much text".to_owned(),
-                    Some(&format!("{ADDED_BYTES_MAX} bytes in all")),
-                    None,
-                );
-                return None;
+            Fault::TooMuch => {
+                let allowed = format!("{ADDED_BYTES_MAX} bytes in all");
+                ("the environment adds too much text".to_owned(), Some(allowed), None)
             }
         }
-        result.push_str(rest);
-        self.added_bytes += result.len();
-        (!failed).then_some(result)
     }
+}
+
+/// The text with its references replaced, as far as that goes. A default may hold references of its own.
+fn replaced<'t>(text: &'t str, env: &Environment<'_>, faults: &mut Vec<Fault<'t>>) -> String {
+    let (mut result, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find("${") {
+        if result.len() > ADDED_BYTES_MAX {
+            faults.push(Fault::TooMuch);
+            return result;
+        }
+        if let Some(before) = rest[..start].strip_suffix('$') {
+            result.push_str(before);
+            result.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        result.push_str(&rest[..start]);
+        let Some(reference) = Reference::read(&rest[start..]) else {
+            faults.push(Fault::Malformed(&rest[start..]));
+            return result;
+        };
+        rest = &rest[start + reference.length..];
+        // As in the shell, an empty variable takes the default where there is one.
+        match (env(reference.name), reference.default) {
+            (Some(value), None) => result.push_str(&value),
+            (Some(value), Some(_)) if !value.is_empty() => result.push_str(&value),
+            (_, Some(default)) => result.push_str(&replaced(default, env, faults)),
+            (None, None) => faults.push(Fault::Missing(reference.name)),
+        }
+    }
+    result.push_str(rest);
+    result
 }
 
 /// Takes what the environment held out of a message, and shows what the file says instead.
@@ -129,7 +175,7 @@ struct Reference<'t> {
 impl<'t> Reference<'t> {
     /// Reads a text that begins with `${`.
     fn read(text: &'t str) -> Option<Reference<'t>> {
-        let end = text.find('}')?;
+        let end = closing_brace(text)?;
         let inner = &text[2..end];
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -140,15 +186,25 @@ impl<'t> Reference<'t> {
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         is_name.then_some(Reference { name, default, length: end + 1 })
     }
+}
 
-    /// As in the shell, an empty variable takes the default where there is one.
-    fn value(&self, env: &Environment<'_>) -> Option<String> {
-        match (env(self.name), self.default) {
-            (Some(value), None) => Some(value),
-            (Some(value), Some(_)) if !value.is_empty() => Some(value),
-            (_, default) => default.map(str::to_owned),
+/// Where the reference ends with which the text begins; none where it does not end, or holds too many others.
+fn closing_brace(text: &str) -> Option<usize> {
+    let (mut depth, mut before) = (0, [b' '; 2]);
+    for (at, byte) in text.bytes().enumerate() {
+        match (before, byte) {
+            ([b'$', b'$'], b'{') => {}
+            ([_, b'$'], b'{') => depth += 1,
+            (_, b'}') => depth -= 1,
+            _ => {}
+        }
+        match depth {
+            0 if byte == b'}' => return Some(at),
+            NESTED_MAX => return None,
+            _ => before = [before[1], byte],
         }
     }
+    None
 }
 
 fn is_one_reference(text: &str) -> bool {
@@ -187,6 +243,18 @@ mod tests {
         assert_eq!(check("${NONE:-25}"), Ok(("25".into(), false)));
         assert_eq!(check("${EMPTY:-a:-b}"), Ok(("a:-b".into(), false)));
         assert_eq!(check("x${EMPTY}y"), Ok(("xy".into(), true)));
+    }
+
+    #[test]
+    fn a_default_may_hold_references_of_its_own() {
+        assert_eq!(check("${NONE:-${HOST}}"), Ok(("mail: {x: 1}".into(), false)));
+        assert_eq!(check("a${EMPTY:-b${NONE:-c}}d}"), Ok(("abcd}".into(), true)));
+        assert_eq!(check("${HOST:-${NONE}}"), Ok(("mail: {x: 1}".into(), false)));
+        assert_eq!(check("${NONE:-$${x}"), Ok(("${x".into(), false)));
+        assert!(check("${EMPTY:-${NONE}}").unwrap_err().contains("NONE is not set"));
+        assert!(check("${EMPTY:-${NONE}").unwrap_err().contains("found \"${EMPTY"));
+        assert!(check(&"${EMPTY:-".repeat(100_000)).unwrap_err().contains("allowed"));
+        assert!(check(&("${EMPTY:-".repeat(8) + &"}".repeat(8))).unwrap_err().contains("allowed"));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub(crate) enum Out {
     /// Text; written so that it stays text, and so that nothing in it is a reference to the environment.
     Text(String),
+    /// Text in which references to the environment stay references.
+    Reference(String),
     /// A number or a truth value, as it is written.
     Plain(String),
     /// The content of a file.
@@ -71,6 +73,7 @@ fn write_below(text: &mut String, value: &Out, indent: usize) {
 fn flow(value: &Out) -> String {
     match value {
         Out::Text(value) => scalar(&value.replace("${", "$${")),
+        Out::Reference(value) => scalar(value),
         Out::Plain(value) => value.clone(),
         Out::FileOf(path) => format!("{{file: {}}}", scalar(&path.replace("${", "$${"))),
         Out::List(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -127,9 +130,9 @@ mod tests {
             ("l", Out::List(vec![Out::map([("name", Out::text("x y")), ("to", Out::texts(["p", "q"]))])])),
             ("s", Out::FileOf("/run/s".to_owned())),
             ("d", Out::text("${X}")),
+            ("e", Out::Reference("${X:-1}".to_owned())),
         ]);
-        let expected =
-            "a:\n  b: \"yes\"\n  c: 25\nl:\n  - name: \"x y\"\n    to: [p, q]\ns: {file: /run/s}\nd: \"$${X}\"\n";
+        let expected = "a:\n  b: \"yes\"\n  c: 25\nl:\n  - name: \"x y\"\n    to: [p, q]\ns: {file: /run/s}\nd: \"$${X}\"\ne: \"${X:-1}\"\n";
         assert_eq!(yaml(&value), expected);
     }
 

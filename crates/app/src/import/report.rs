@@ -23,6 +23,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// What needs a person most comes first.
     const ALL: [(Verdict, &'static str); 4] = [
         (Verdict::NoCounterpart, "Without counterpart"),
         (Verdict::Changed, "Changed in meaning"),

@@ -2,9 +2,7 @@
 //! their records here.
 
 use super::base::is_own_event_or_cloud;
-use super::entries;
-use super::params::text_of;
-use crate::import::{At, Out, Report, Verdict, yaml};
+use crate::import::{At, Out, Report, Verdict, entries, text_of, yaml};
 use balefire_model::settings::{Node, Place, Value, suggest};
 
 /// The keys of an audit.

@@ -1,10 +1,10 @@
 //! The arguments of Cloudmarker's `send_email`, of the plugin EmailAlert as of the top-level `email`, become the settings of
 //! a channel of the kind `email`.
 
-use super::params::{Params, text_of};
-use super::secrets::Secrets;
-use crate::import::Out;
+use super::params::Params;
 use crate::import::report::quoted;
+use crate::import::secrets::Secrets;
+use crate::import::{Out, text_of};
 use balefire_model::settings::Value;
 
 /// The settings of the channel `name`.

@@ -5,24 +5,21 @@ mod audits;
 mod base;
 mod files;
 mod mail;
-mod merge;
 mod notices;
 mod params;
 mod plugins;
-mod secrets;
 #[cfg(test)]
 mod tests;
 mod timetable;
 
 pub(crate) use base::{SEARCH_PATH, TEXT as BASE};
-pub(crate) use secrets::SecretFile;
 
-use super::{At, Out, Report, Verdict, yaml};
+use super::secrets::{SecretFile, Secrets};
+use super::{At, File, Out, Report, Verdict, entries, merge, text_of, yaml};
 use crate::config::parse_yaml;
 use audits::Audit;
 use balefire_model::settings::{Key, Node, Place, Problem, Value, suggest};
 use params::Params;
-use secrets::Secrets;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known at the top of a configuration.
@@ -30,14 +27,6 @@ const TOP_LEVEL: [&str; 6] = ["plugins", "audits", "run", "schedule", "email", "
 
 /// The sections that held plugins before April 2019.
 const OLD_SECTIONS: [&str; 4] = ["clouds", "stores", "events", "alerts"];
-
-/// One file that was read.
-#[derive(Clone, Debug)]
-pub(crate) struct File {
-    /// Its name in places.
-    pub name: String,
-    pub text: String,
-}
 
 /// Where what is written will be, as absolute paths.
 #[derive(Clone, Debug)]
@@ -236,7 +225,7 @@ impl<'t> Importer<'t> {
         }
         let plugin = tree.get("plugins").and_then(|plugins| plugins.get(key))?;
         let path = format!("plugins.{key}");
-        let class = plugin.get("plugin").and_then(params::text_of).unwrap_or_default();
+        let class = plugin.get("plugin").and_then(text_of).unwrap_or_default();
         let name = self.name_of(key);
         for (known, _) in entries(plugin).filter(|(known, _)| !["plugin", "params"].contains(&known.name.as_str())) {
             let hint = suggest(&known.name, ["plugin", "params"]);
@@ -323,15 +312,6 @@ impl<'t> Importer<'t> {
             self.report.note(Verdict::Stays, At(&path, Some(&key.place)), "", text);
         }
     }
-}
-
-/// A mapping's entries; none of anything else.
-fn entries(node: &Node) -> impl Iterator<Item = (&Key, &Node)> {
-    let entries: &[(Key, Node)] = match &node.value {
-        Value::Map(entries) => entries,
-        _ => &[],
-    };
-    entries.iter().map(|(key, node)| (key, node))
 }
 
 /// Takes the places away: what no file says has none.

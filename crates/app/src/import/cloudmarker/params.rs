@@ -1,7 +1,7 @@
 //! A plugin's arguments: each is taken once, and what nobody took is told. Knows no plugin.
 
 use crate::import::report::quoted;
-use crate::import::{At, Report, Verdict};
+use crate::import::{At, Report, Verdict, text_of};
 use balefire_model::settings::{Node, Place, Value};
 
 /// The arguments of one plugin, and what is said about them.
@@ -100,13 +100,5 @@ impl<'a> Params<'a> {
                 self.say(Verdict::NoCounterpart, name, "", &text);
             }
         }
-    }
-}
-
-/// A scalar's text.
-pub(super) fn text_of(node: &Node) -> Option<&str> {
-    match &node.value {
-        Value::Scalar { text, .. } => Some(text),
-        _ => None,
     }
 }

@@ -4,9 +4,9 @@
 use super::Target;
 use super::files::file;
 use super::mail::{email, literal};
-use super::params::{Params, text_of};
-use super::secrets::{Secrets, says_secret};
-use crate::import::Out;
+use super::params::Params;
+use crate::import::secrets::{Secrets, says_secret};
+use crate::import::{Out, text_of};
 use balefire_model::settings::{Node, Value};
 
 /// What a channel is made with, beside its arguments.

@@ -2,10 +2,9 @@
 //! the one by which its records come here. Starts nothing.
 
 use super::base::DEFAULT_TIME;
-use super::params::text_of;
 use super::{Start, Target};
 use crate::import::report::quoted;
-use crate::import::{At, Out, Report, Verdict};
+use crate::import::{At, Out, Report, Verdict, text_of};
 use balefire_model::settings::{Node, Value};
 
 /// The schedule's name; what Cloudmarker's notices call all audits together.

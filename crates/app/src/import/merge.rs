@@ -1,4 +1,4 @@
-//! Several files become one tree, as Cloudmarker does it: mappings are joined at any depth, and everything else, lists too,
+//! Several files become one tree, as Cloudmarker and the blue team's monitor do it: mappings are joined at any depth, and everything else, lists too,
 //! is replaced by what comes later.
 
 use balefire_model::settings::{Node, Value};
