@@ -1,4 +1,5 @@
-"""Balefire for Python: `balefire.host` runs a plugin as an exec channel, `balefire.store` is a plugin that sends to Balefire.
+"""Balefire for Python: `balefire.host` runs a plugin as an exec channel, `balefire.store` is a plugin that sends to Balefire,
+`balefire.blueteam` is the alert engine of BT-08 with Balefire behind it.
 
 A plugin that is written for Balefire may raise `Retry` or `Rejected` in `write` and `done` to say what shall happen.
 Standard library only.

@@ -221,3 +221,18 @@ say([result.id for result in engine.results if result.accepted])
     let all = server.all_ids();
     assert_eq!(all.iter().filter(|id| ids.contains(id.as_str())).count(), 2500);
 }
+
+#[test]
+fn an_answer_waits_for_the_channels_no_longer_than_it_was_told_to() {
+    let (_site, server) = start();
+    let id = server.accept(&json!({"title": "t", "severity": "high"}));
+    let shown = server.get(&format!("/api/v1/incidents/{id}?wait=10s")).expect(200).json();
+    let deliveries = shown["deliveries"].as_array().expect("a list");
+    assert_eq!(deliveries.len(), 3);
+    // Each has its answer, also the one that is put off: nobody waits for what may take a day.
+    assert!(deliveries.iter().all(|delivery| delivery["attempts"] != json!(0)), "{shown}");
+    for wrong in ["wait=11s", "wait=soon", "weit=1s"] {
+        let refused = server.get(&format!("/api/v1/incidents/{id}?{wrong}"));
+        assert_eq!(refused.status, 400, "{wrong}: {}", refused.text());
+    }
+}

@@ -1,6 +1,9 @@
 //! What comes in while a scan of our own is under way is marked, and what only says so is not: with real permissions, over the
 //! built binary.
 
+use balefire_tests::certificates::Certificates;
+use balefire_tests::postfix::Postfix;
+use balefire_tests::rsyslog::Rsyslog;
 use balefire_tests::server::{Server, Site};
 use serde_json::{Value, json};
 use std::fs;
@@ -96,4 +99,58 @@ fn a_window_marks_what_comes_in_during_it() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let server = site.start();
     assert_eq!(came_in(&site, &server, &incident("t")), (json!("time interval scans"), "scans".to_owned()));
+}
+
+#[test]
+fn people_and_logs_see_the_mark_in_the_words_of_each_dialect() {
+    let certificates = Certificates::new();
+    let (postfix, rsyslog) = (Postfix::start(&certificates), Rsyslog::start(&certificates));
+    let dialect = |dialect: &str| {
+        format!(
+            "  mail-{dialect}: {{email: {{host: 127.0.0.1, port: {}, tls: none, from: b@example.org, \
+             to: [{dialect}@example.org], dialect: {dialect}}}}}\n  \
+             log-{dialect}: {{syslog: {{to: \"{}\", dialect: {dialect}}}}}\n",
+            postfix.plain.port(),
+            rsyslog.socket().display()
+        )
+    };
+    let site = Site::new(&format!(
+        "time_intervals: [{{name: scans, intervals: [{{times: [{{start_time: \"00:00\", end_time: \"24:00\"}}]}}]}}]\n\
+         internal_scan: {{windows: [scans]}}\nchannels:\n{}{}routing: custom\n\
+         routes: [{{name: all, to: [mail-plan, log-plan, mail-shipped, log-shipped]}}]\n",
+        dialect("plan"),
+        dialect("shipped")
+    ));
+    let server = site.start();
+    let id = server
+        .accept(&json!({"title": "Port scan", "severity": "high", "detected_by": "nmap", "cui_involved": true,
+                                   "nist_controls": ["3.14.6"], "description": "1000 ports."}));
+    server.wait_for_deliveries(&id, "delivered");
+    // What `journalctl -t eqmon-blueteam | grep SECURITY_INCIDENT` would print of each.
+    let mut lines: Vec<String> = rsyslog
+        .wait_for(2)
+        .iter()
+        .filter(|record| record["program"] == "eqmon-blueteam")
+        .map(|record| record["text"].as_str().expect("a text").trim_start().to_owned())
+        .filter(|text| text.contains("SECURITY_INCIDENT"))
+        .collect();
+    lines.sort();
+    let plan = "SECURITY_INCIDENT [HIGH] Port scan | detected_by=nmap nist=3.14.6 cui=True internal_scan=True";
+    let shipped = "SECURITY_INCIDENT [INTERNAL_SCAN] [CUI] severity=high rule=nmap title=\"Port scan\" nist=3.14.6";
+    assert_eq!(lines, [plan, shipped]);
+    let mails = postfix.wait_for(2);
+    for (dialect, subject, rule) in [
+        ("plan", "[INTERNAL SCAN] [HIGH] Port scan", "Detected by"),
+        ("shipped", "[INTERNAL SCAN] [CUI INCIDENT] [HIGH] Port scan", "Rule"),
+    ] {
+        let to = format!("{dialect}@example.org");
+        let mail = mails.iter().find(|mail| mail.header("to").contains(&to)).expect("it came");
+        assert_eq!(mail.header("subject"), subject);
+        let body = format!(
+            "NOTICE: An internal security scan was under way when this incident came in (time interval scans).\n\n\
+             Security Incident Detected\n========================================\nTitle: Port scan\nSeverity: high\n\
+             {rule}: nmap\nNIST Controls: 3.14.6\nCUI Involved: True\n\nDescription:\n1000 ports.\n"
+        );
+        assert_eq!(mail.part("text/plain"), body);
+    }
 }

@@ -265,7 +265,7 @@ impl Reception {
                     let kind = draft.kind;
                     let mut incident = normalise(draft, &context);
                     config::weigh(&config.finding_rules, kind, &mut incident);
-                    incident.internal_scan = config.internal_scan.mark(&incident, &marker);
+                    config.internal_scan.mark(&mut incident, &marker);
                     let incident = Arc::new(incident);
                     let accepted = ItemResult::Accepted {
                         index,

@@ -213,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_of_our_own_is_shown_as_one() {
+        let mut scanned = incident();
+        scanned.internal_scan = Some("time interval nights".into());
+        for dialect in [Dialect::Native, Dialect::Plan] {
+            let shown = screen(dialect, &scanned);
+            assert_eq!(shown.panel.lines[0], "[INTERNAL SCAN] Audit log stopped on web-1");
+            assert!(shown.panel.lines[1].contains("(time interval nights)"), "{:?}", shown.panel.lines);
+            assert!(shown.plain.contains(" internal_scan id="), "{}", shown.plain);
+        }
+    }
+
+    #[test]
     fn the_plan_panel_has_the_four_paragraphs_of_the_seed() {
         assert_eq!(
             screen(Dialect::Plan, &incident()).panel.lines,

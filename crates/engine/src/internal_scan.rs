@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The label by which a sender who may says that an incident comes from a scan.
 pub const LABEL: &str = "internal_scan";
 
+/// Behind the fingerprint of what is marked: an attack after a scan is not the same thing as the scan that looked like it.
+const OF_SCANS: &str = "+internal_scan";
+
 /// Bits of permissions for writing by the group and by everybody.
 const OTHERS_WRITE: u32 = 0o022;
 /// A clock may be set back a little while a scan begins.
@@ -148,9 +151,16 @@ impl MarkerRule {
 }
 
 impl InternalScan {
-    /// Why the incident counts as a scan's, if it does.
-    #[must_use]
-    pub fn mark(&self, incident: &Incident, marker: &Marker) -> Option<String> {
+    /// Marks the incident where it counts as a scan's. What is marked is another thing than what looks the same and is not,
+    /// for us as for far sides that go by the fingerprint: no attack disappears in a message about a scan.
+    pub fn mark(&self, incident: &mut Incident, marker: &Marker) {
+        incident.internal_scan = self.because(incident, marker);
+        if incident.internal_scan.is_some() {
+            incident.fingerprint.0.push_str(OF_SCANS);
+        }
+    }
+
+    fn because(&self, incident: &Incident, marker: &Marker) -> Option<String> {
         let window = self.windows.iter().find(|window| window.contains(incident.received_at));
         if let Some(window) = window {
             return Some(format!("time interval {}", window.name));
@@ -235,12 +245,12 @@ mod tests {
     #[test]
     fn a_sender_cannot_mark_its_own_incidents_unless_its_source_may() {
         let nobody = InternalScan::default();
-        assert_eq!(nobody.mark(&incident("http", Some("true")), &Marker::Absent), None);
+        assert_eq!(nobody.because(&incident("http", Some("true")), &Marker::Absent), None);
         let one = InternalScan { sources: vec!["scanner".to_owned()], ..InternalScan::default() };
-        assert_eq!(one.mark(&incident("http", Some("true")), &Marker::Absent), None);
-        assert_eq!(one.mark(&incident("scanner", None), &Marker::Absent), None);
-        assert_eq!(one.mark(&incident("scanner", Some("yes")), &Marker::Absent), None);
-        let says = one.mark(&incident("scanner", Some("true")), &Marker::Absent);
+        assert_eq!(one.because(&incident("http", Some("true")), &Marker::Absent), None);
+        assert_eq!(one.because(&incident("scanner", None), &Marker::Absent), None);
+        assert_eq!(one.because(&incident("scanner", Some("yes")), &Marker::Absent), None);
+        let says = one.because(&incident("scanner", Some("true")), &Marker::Absent);
         assert_eq!(says.as_deref(), Some("source scanner says so"));
     }
 
@@ -248,12 +258,23 @@ mod tests {
     fn a_window_and_a_marker_mark_what_comes_in() {
         let window = TimeInterval { name: "scans".to_owned(), intervals: vec![Interval::always(TimeZone::UTC)] };
         let windows = InternalScan { windows: vec![Arc::new(window)], ..InternalScan::default() };
-        let mark = |scan: &InternalScan, marker: &Marker| scan.mark(&incident("http", None), marker);
+        let mark = |scan: &InternalScan, marker: &Marker| scan.because(&incident("http", None), marker);
         assert_eq!(mark(&windows, &Marker::Absent).as_deref(), Some("time interval scans"));
         let marked = InternalScan { marker: Some(rule()), ..InternalScan::default() };
         assert_eq!(mark(&marked, &Marker::Counts).as_deref(), Some("marker /run/m/active"));
         assert_eq!(mark(&marked, &Marker::Absent), None);
         assert_eq!(mark(&marked, &Marker::Refused("x".to_owned())), None);
         assert_eq!(mark(&InternalScan::default(), &Marker::Counts), None);
+    }
+    #[test]
+    fn what_is_marked_is_another_thing_than_what_looks_the_same() {
+        let scan = InternalScan { marker: Some(rule()), ..InternalScan::default() };
+        let marked = |marker| {
+            let mut incident = incident("http", None);
+            scan.mark(&mut incident, &marker);
+            (incident.internal_scan, incident.fingerprint.0)
+        };
+        assert_eq!(marked(Marker::Absent), (None, "f".to_owned()));
+        assert_eq!(marked(Marker::Counts), (Some("marker /run/m/active".to_owned()), "f+internal_scan".to_owned()));
     }
 }

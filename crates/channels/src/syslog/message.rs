@@ -150,6 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn severities_have_the_priorities_of_bt_08_under_local6() {
+        let priorities = Severity::ALL.map(|severity| {
+            let mut incident = fixture::incident();
+            incident.severity = severity;
+            let line = header(Format::Rfc3164, None).write(&fixture::delivery(&incident));
+            (severity.as_str(), line[..5].to_owned())
+        });
+        let expected =
+            [("critical", "<178>"), ("high", "<179>"), ("medium", "<180>"), ("low", "<181>"), ("info", "<182>")];
+        let mut found: Vec<_> = priorities.iter().map(|(severity, priority)| (*severity, priority.as_str())).collect();
+        found.sort_by_key(|(_, priority)| *priority);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn the_new_form_carries_our_ids_and_a_hostile_fingerprint_stays_in_its_quotes() {
         let mut incident = fixture::incident();
         incident.fingerprint.0 = "a\"b]c\\d\n".into();
