@@ -1,7 +1,7 @@
 -- What Balefire's role needs, and no more: it adds rows, and can neither change nor remove any. As the tables' owner:
 --   psql -1 -v ON_ERROR_STOP=1 -v schema=blueteam -v role=balefire -f grants.sql DATABASE
--- With -v closes=1 it may also set acknowledged, acknowledged_by and acknowledged_at, so that an incident that is over is
--- not open on the dashboard.
+-- With -v closes=1 it may also read and set acknowledged, acknowledged_by and acknowledged_at, so that acknowledgements are
+-- the same on both sides, and an incident that is over is not open on the dashboard.
 
 \if :{?schema} \else \set schema blueteam \endif
 \if :{?role} \else \set role balefire \endif
@@ -31,6 +31,6 @@ WHERE sequence IS NOT NULL
 \gexec
 
 \if :closes
-GRANT SELECT (acknowledged), UPDATE (acknowledged, acknowledged_by, acknowledged_at)
+GRANT SELECT (acknowledged, acknowledged_by, acknowledged_at), UPDATE (acknowledged, acknowledged_by, acknowledged_at)
     ON :"schema".alert_history TO :"role";
 \endif

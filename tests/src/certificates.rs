@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
+/// What every key is made of.
+const CURVE: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
 /// An authority of its own, and a server certificate that it has signed.
 pub struct Certificates {
     dir: TempDir,
@@ -44,17 +47,33 @@ impl Certificates {
         let certificates = Certificates { dir };
         let extensions = format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n");
         fs::write(certificates.path("extensions"), extensions).expect("the directory is ours");
-        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
         let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=Authority of a test", "-keyout", "ca.key", "-out"];
         let rights =
             ["ca.pem", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"];
-        certificates.openssl(&[&authority[..], &rights[..], &curve[..]].concat());
+        certificates.openssl(&[&authority[..], &rights[..], &CURVE[..]].concat());
         let request = ["req", "-subj", "/CN=Server of a test", "-keyout", "server.key", "-out", "server.csr"];
-        certificates.openssl(&[&request[..], &curve[..]].concat());
+        certificates.openssl(&[&request[..], &CURVE[..]].concat());
         let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
         certificates
             .openssl(&[&sign[..], &["-days", days, "-extfile", "extensions", "-out", "server.pem"][..]].concat());
         certificates
+    }
+
+    /// A client's certificate for this name, signed by the authority, and its key.
+    ///
+    /// # Panics
+    /// Where `openssl` fails.
+    #[must_use]
+    pub fn client(&self, name: &str) -> (PathBuf, PathBuf) {
+        let (key, csr, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        fs::write(self.path("client"), "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n")
+            .expect("the directory is ours");
+        let subject = format!("/CN={name}");
+        let request = ["req", "-subj", &subject, "-keyout", &key, "-out", &csr];
+        self.openssl(&[&request[..], &CURVE[..]].concat());
+        let sign = ["x509", "-req", "-in", &csr, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        self.openssl(&[&sign[..], &["-days", "2", "-extfile", "client", "-out", &pem][..]].concat());
+        (self.path(&pem), self.path(&key))
     }
 
     /// The authority's certificate.

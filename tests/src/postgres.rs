@@ -115,6 +115,17 @@ impl Postgres {
         Some(postgres)
     }
 
+    /// From its next start on it lets nobody in over TCP without a certificate of this authority for the role's name.
+    ///
+    /// # Panics
+    /// Where its files cannot be written.
+    pub fn wants_certificates(&mut self, certificates: &Certificates) {
+        fs::copy(certificates.authority(), self.path("clients.pem")).expect("the directory is ours");
+        let rules = "local all all trust\nhostssl all all 127.0.0.1/32 cert\n";
+        fs::write(self.path("data/pg_hba.conf"), rules).expect("the directory is ours");
+        self.give_away();
+    }
+
     /// A standby of it that has every row before its commit is told of.
     ///
     /// # Panics
@@ -163,6 +174,9 @@ impl Postgres {
         if self.has_tls {
             options.push(format!("ssl_cert_file={sockets}/server.pem"));
             options.push(format!("ssl_key_file={sockets}/server.key"));
+        }
+        if self.path("clients.pem").exists() {
+            options.push(format!("ssl_ca_file={sockets}/clients.pem"));
         }
         for option in options {
             command.args(["-c", &option]);

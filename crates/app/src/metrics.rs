@@ -152,6 +152,7 @@ impl Metrics {
             Record::FollowedUp(followed) => {
                 let kind = match &followed.cause {
                     FollowUp::Resolved => "resolved",
+                    FollowUp::Acknowledgement(_) => "acked",
                     FollowUp::Escalated(_) => "escalated",
                     FollowUp::Fallback { .. } => "fallback",
                 };

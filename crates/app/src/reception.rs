@@ -193,7 +193,7 @@ impl Reception {
         match self.mailbox.ask(balefire_engine::Input::Submit(submission), bytes, count).await {
             Ok(Answer::Accepted { incidents, repeated }) => Ok((incidents, repeated)),
             Ok(Answer::KeyReused) => Err(Declined::KeyReused),
-            Ok(Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. }) => {
+            Ok(Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. } | Answer::Unacknowledged(_)) => {
                 unreachable!("a submission is answered with what was accepted")
             }
             Err(unavailable) => {

@@ -14,6 +14,7 @@ pub(crate) fn event_type(reason: Reason) -> &'static str {
     match reason {
         Reason::Opened => "incident.opened",
         Reason::Resolved => "incident.resolved",
+        Reason::Acked => "incident.acked",
         Reason::Escalated => "incident.escalated",
         Reason::Fallback => "incident.fallback",
         Reason::Summary => "incident.summary",
@@ -87,6 +88,7 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
         r#type: match delivery.reason {
             Reason::Opened => "balefire.incident.opened",
             Reason::Resolved => "balefire.incident.resolved",
+            Reason::Acked => "balefire.incident.acked",
             Reason::Escalated => "balefire.incident.escalated",
             Reason::Fallback => "balefire.incident.fallback",
             Reason::Summary => "balefire.incident.summary",

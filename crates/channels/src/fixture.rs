@@ -30,6 +30,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         reason: balefire_model::Reason::Opened,
         stands_in_for: None,
         resolved_at: None,
+        acknowledgement: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -127,6 +127,12 @@ pub trait Channel: Debug + Send + Sync {
         None
     }
 
+    /// Whether it keeps a note of who has acknowledged an incident, and so hears of that for
+    /// [`balefire_model::Reason::Acked`], where it hears of ends.
+    fn hears_acks(&self) -> bool {
+        false
+    }
+
     /// How its deliveries travel together, for a kind over [`Transport::Bulk`].
     fn bulk(&self) -> Option<&dyn Bulk> {
         None

@@ -17,6 +17,7 @@ pub(crate) fn reason(delivery: &Delivery<'_>) -> &'static str {
     match delivery.reason {
         // The titles of these are of our own making, and say it.
         Reason::Opened | Reason::Summary | Reason::Run | Reason::Test => "",
+        Reason::Acked => "[ACKNOWLEDGED] ",
         Reason::Resolved => "[RESOLVED] ",
         Reason::Escalated => "[ESCALATED] ",
         // The name of the other channel says more.
@@ -45,7 +46,7 @@ pub(crate) fn scan_sentence(incident: &Incident) -> Option<String> {
 pub(crate) fn ack_url<'a>(delivery: &Delivery<'a>) -> Option<&'a str> {
     match delivery.reason {
         Reason::Opened | Reason::Escalated | Reason::Fallback => delivery.ack_url,
-        Reason::Resolved | Reason::Summary | Reason::Run | Reason::Test => None,
+        Reason::Acked | Reason::Resolved | Reason::Summary | Reason::Run | Reason::Test => None,
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn sentences(delivery: &Delivery<'_>, note: Option<&str>) -> Vec<Stri
     match delivery.reason {
         Reason::Resolved => sentences.push("This incident is over.".to_owned()),
         Reason::Escalated => sentences.push("Nobody has acknowledged this incident in time.".to_owned()),
+        Reason::Acked => sentences.push("The acknowledgement of this incident has changed.".to_owned()),
         Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Run | Reason::Test => {}
     }
     if let Some(channel) = delivery.stands_in_for {

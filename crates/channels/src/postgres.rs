@@ -1,5 +1,6 @@
 //! The postgres kind: a row of `alert_history` for each incident, under the incident's own id, so that what is inserted
-//! again after an answer that was lost is there once. The end of an incident closes its row.
+//! again after an answer that was lost is there once. The end of an incident closes its row, and an acknowledgement is
+//! noted there.
 
 mod address;
 mod layout;
@@ -52,6 +53,8 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
     let (username, password) = read_login(reader, &address);
     let table = read_table(reader);
     let (tls, ca_file) = read_tls(reader, &address);
+    let identity = read_identity(reader, tls);
+    let poll = read_poll(reader);
     let timeout = reader
         .duration("timeout", "How long one attempt may take in all; a statement may take half of it, a lock a quarter.")
         .default_shown(Duration::from_secs(30), "30s");
@@ -65,9 +68,11 @@ fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
         database: address.database,
         application: address.application.unwrap_or_else(|| "balefire".to_owned()),
         table,
+        poll,
         bounds: BOUNDS,
         tls,
         ca_file,
+        identity,
         connect_timeout,
         // The server gives up before we do, so that it can say what it waited for.
         statement_timeout: timeout / 2,
@@ -131,6 +136,23 @@ fn read_table(reader: &Reader<'_>) -> PostgresTable {
     PostgresTable { schema: schema.to_owned(), name: name.to_owned(), create, may_repeat }
 }
 
+fn read_poll(reader: &Reader<'_>) -> Option<Duration> {
+    let mut poll = POLL;
+    let doc = "Acknowledgements that somebody sets in the table, such as a dashboard; see docs/postgres.md.";
+    let section = |reader: &Reader<'_>| {
+        let doc = "How often we look for them; `0s`: never.";
+        poll = reader.duration("poll", doc).default_shown(POLL, "10s");
+        if !poll.is_zero() && poll < POLL_MIN {
+            reader.reject("poll", "is too often", "0s, or at least 100ms");
+        }
+    };
+    reader.section("acknowledgements", doc, section).optional();
+    (!poll.is_zero()).then_some(poll)
+}
+
+const POLL: Duration = Duration::from_secs(10);
+const POLL_MIN: Duration = Duration::from_millis(100);
+
 fn read_tls(reader: &Reader<'_>, address: &Address) -> (PostgresTls, Option<PathBuf>) {
     let words = [
         ("disable", PostgresTls::Disable),
@@ -166,6 +188,21 @@ fn read_tls(reader: &Reader<'_>, address: &Address) -> (PostgresTls, Option<Path
     (tls, ca_file)
 }
 
+fn read_identity(reader: &Reader<'_>, tls: PostgresTls) -> Option<(PathBuf, PathBuf)> {
+    let doc = "A PEM file of our own certificate and those that lead to its authority, for a server that wants one.";
+    let certificate = reader.text("client_certificate", doc).optional().map(PathBuf::from);
+    let doc = "The PEM file of the key of `client_certificate`, without a password.";
+    let key = reader.text("client_key", doc).optional().map(PathBuf::from);
+    let (given, missing) = match (&certificate, &key) {
+        (Some(_), None) => ("client_certificate", "`client_key` beside it"),
+        (None, Some(_)) => ("client_key", "`client_certificate` beside it"),
+        (Some(_), Some(_)) if tls == PostgresTls::Disable => ("client_certificate", "an `sslmode` with TLS"),
+        _ => return certificate.zip(key),
+    };
+    reader.reject(given, "can do nothing as it stands", missing);
+    None
+}
+
 impl Channel for Postgres {
     fn limits(&self) -> Limits {
         Limits {
@@ -180,6 +217,10 @@ impl Channel for Postgres {
 
     fn transport(&self) -> Transport {
         Transport::Postgres(Box::new(self.transport.clone()))
+    }
+
+    fn hears_acks(&self) -> bool {
+        true
     }
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {

@@ -4,7 +4,7 @@ use crate::engine::{Answer, Effects, Engine};
 use crate::open::opens;
 use crate::state::Pending;
 use balefire_model::record::{AttemptEnded, Purged, Redriven};
-use balefire_model::{Cause, DeliveryId, IncidentId, Position, Reason, Record, Severity};
+use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Position, Reason, Record, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub struct DeadLetter {
     /// When the incident was resolved, where it tells of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
+    /// The acknowledgement that it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<Acknowledgement>,
     /// What of it has arrived, as [`balefire_model::Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -61,6 +64,7 @@ impl DeadLetter {
             reason: pending.reason,
             stands_in_for: pending.stands_in_for(),
             resolved_at: pending.resolved_at(),
+            acknowledgement: pending.acknowledgement(),
             reached: ended.outcome.posted().map(str::to_owned).or_else(|| pending.reached()),
             attempts: pending.attempts,
             at,
@@ -218,6 +222,7 @@ impl Engine {
             };
             self.record(now, Record::Redriven(Redriven { delivery, incident, channel, by, behind }), effects);
             self.close_again(now, delivery, &order.by, effects);
+            self.acknowledge_again(now, delivery, effects);
         }
         Answer::Moved { deliveries: Arc::new(moved), left }
     }

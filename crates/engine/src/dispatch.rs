@@ -51,6 +51,7 @@ impl Engine {
             reason: pending.reason,
             stands_in_for: pending.stands_in_for(),
             resolved_at: pending.resolved_at(),
+            acknowledgement: pending.acknowledgement(),
             reached: pending.reached(),
             opened: pending.opened(),
             plain: pending.plain,

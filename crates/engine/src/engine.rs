@@ -1,5 +1,6 @@
 //! The engine: one function from a time and an input to effects.
 
+use crate::acknowledge::{AcksSeen, Unacknowledged};
 use crate::deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder};
 use crate::gather::{Ending, Gather};
 use crate::queue::ChannelPolicy;
@@ -14,7 +15,7 @@ use balefire_model::channel::Reason;
 use balefire_model::record::{
     Assigned, AttemptEnded, Configured, Next, Noted, Reporting, Started, StateChanged, Stopped,
 };
-use balefire_model::{DeliveryId, IncidentId, Outcome, Position, Record, Severity};
+use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -65,6 +66,15 @@ pub enum Input {
         /// The most that the answer holds.
         limit: usize,
     },
+    /// Somebody asks what of a channel's incidents nobody has acknowledged, to look whether the far side says otherwise.
+    Unacknowledged {
+        /// The channel.
+        channel: String,
+        /// Where the last answer ended.
+        before: Option<IncidentId>,
+    },
+    /// A channel's far side has been found to say that incidents are acknowledged.
+    AcksSeen(AcksSeen),
     /// Incidents that are to become one message were counted; the answer to [`Act::Gather`].
     Gathered {
         /// Which.
@@ -125,6 +135,8 @@ pub enum Answer {
         /// How many the filter takes beside these.
         left: usize,
     },
+    /// What nobody has acknowledged.
+    Unacknowledged(Arc<Unacknowledged>),
     /// The dead letters that were asked for, the oldest first.
     DeadLetters {
         /// They.
@@ -153,6 +165,8 @@ pub struct Job {
     pub stands_in_for: Option<String>,
     /// When the incident was resolved, where it tells of that.
     pub resolved_at: Option<Timestamp>,
+    /// The acknowledgement that it tells of.
+    pub acknowledgement: Option<Acknowledgement>,
     /// What of it has arrived in earlier attempts.
     pub reached: Option<String>,
     /// Where the message stands that it closes.
@@ -218,6 +232,14 @@ impl Engine {
             }
             Input::Report(reporting) => {
                 self.report(now, reporting, &mut effects);
+                effects.acts.push(Act::Answer(Answer::Changed));
+            }
+            Input::Unacknowledged { channel, before } => {
+                let found = self.unacknowledged(&channel, before);
+                effects.acts.push(Act::Answer(Answer::Unacknowledged(Arc::new(found))));
+            }
+            Input::AcksSeen(seen) => {
+                self.take_over(now, seen, &mut effects);
                 effects.acts.push(Act::Answer(Answer::Changed));
             }
             Input::Configure(settings) => {

@@ -44,6 +44,9 @@ impl Engine {
         let (state, by) = (change.state, balefire_model::text::one_line(&change.by).into_owned());
         self.record(now, Record::StateChanged(change), effects);
         if state != State::Resolved {
+            if let Some(open) = open {
+                self.tell_acknowledgement(now, &open, None, effects);
+            }
             return;
         }
         self.call_off(now, incident, open.as_ref(), effects);
@@ -65,7 +68,13 @@ impl Engine {
         if self.state.pending.contains_key(&planned.delivery) || self.state.dead.get(planned.delivery).is_some() {
             return None;
         }
-        let told = || open.told.iter().filter(|told| *told.channel == *channel);
+        self.after_what_was_told(open, planned)
+    }
+
+    /// A message that waits for all that is still on its way to its channel; `None` where there is nothing that it could
+    /// be about.
+    pub(crate) fn after_what_was_told(&self, open: &Open, planned: Planned) -> Option<Planned> {
+        let told = || open.told.iter().filter(|told| *told.channel == *planned.channel);
         let arrived = told().any(|told| told.arrived == Some(true));
         // What was called off a moment ago is not on its way any more.
         let on_its_way = |told: &&Told| told.arrived.is_none() && self.state.pending.contains_key(&told.delivery);
@@ -155,10 +164,12 @@ impl Engine {
         &mut self,
         now: Timestamp,
         (delivery, what): (DeliveryId, &str),
-        closers: Vec<DeliveryId>,
+        mut closers: Vec<DeliveryId>,
         effects: &mut Effects,
     ) {
-        for closer in closers {
+        let mut next = 0;
+        while let Some(closer) = closers.get(next).copied() {
+            next += 1;
             let Some(pending) = self.state.pending.get(&closer) else { continue };
             if pending.behind().next().is_some() || pending.rare.as_ref().is_some_and(|rare| rare.has_opened) {
                 continue;
@@ -170,6 +181,8 @@ impl Engine {
                 rule: NOTHING_TO_CLOSE.to_owned(),
                 because: format!("delivery {delivery}, which it would close, {what}"),
             };
+            // One acknowledgement waits for another.
+            closers.extend(self.state.closers(closer));
             self.record(now, Record::Suppressed(suppressed), effects);
         }
     }
@@ -303,6 +316,9 @@ impl Engine {
 
     /// Why a channel need not step in, if it need not.
     fn spared(&self, waits: &Waits, channel: &str) -> Option<&'static str> {
+        if waits.reason == Reason::Acked {
+            return Some("an acknowledgement is for the channel that keeps it");
+        }
         let end = self.state.open.end(waits.about.incident);
         if waits.reason != Reason::Resolved {
             return end.map(|_| "the incident is over");
@@ -345,7 +361,7 @@ fn escalated(incident: IncidentId, step: u32, channel: &str) -> DeliveryId {
 }
 
 impl About {
-    fn followed_up(self, cause: FollowUp, because: String, deliveries: Vec<Planned>) -> FollowedUp {
+    pub(crate) fn followed_up(self, cause: FollowUp, because: String, deliveries: Vec<Planned>) -> FollowedUp {
         let About { incident, accepted_at, severity } = self;
         FollowedUp { incident, accepted_at, severity, cause, because, deliveries }
     }

@@ -256,13 +256,19 @@ impl Engine {
         let taken =
             RouteTaken { route: OWN_SOURCE.to_owned(), because, channels: vec![channel.clone()], muted_by: None };
         let planned = Planned { follows_up: false, ..self.plan_of(id, Reason::Summary, channel) };
+        let (mut routes, mut deliveries) = (vec![taken], vec![planned]);
+        if let Some(taken) = self.settings.routing.goes_into_history(None) {
+            let plan = |channel: &String| self.plan_of(id, Reason::Opened, channel.clone());
+            deliveries.extend(taken.channels.iter().map(plan));
+            routes.push(taken);
+        }
         let routed = Routed {
             incident: id,
             accepted_at,
             // The place in the queue: it stands for others, and what it stands for must not hold it up.
             severity: Severity::Critical,
-            routes: vec![taken],
-            deliveries: vec![planned],
+            routes,
+            deliveries,
             history_only: None,
             escalations: Vec::new(),
             run: None,

@@ -3,6 +3,7 @@
 use crate::engine::{Act, Effects, Engine};
 use crate::open::About;
 use crate::queue::Queue;
+use crate::route::HISTORY;
 use balefire_model::record::{HealthChanged, Planned, RouteTaken, Routed, StateChanged};
 use balefire_model::{Cause, Fingerprint, Incident, IncidentId, Outcome, Reason, Record, Severity, State, text};
 use jiff::{SignedDuration, Timestamp};
@@ -128,9 +129,13 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let failing: Vec<String> = self.failing().map(str::to_owned).collect();
+        // A history tells nobody; it gets this one, too, whether it fails or not.
+        let history = self.settings.routing.history.clone();
+        let chosen: Vec<String> = chosen.into_iter().filter(|name| history.as_ref() != Some(name)).collect();
         let mut channels: Vec<String> = chosen.iter().filter(|name| !failing.contains(name)).cloned().collect();
         if channels.is_empty() && (!chosen.is_empty() || incident.severity > Severity::Info) {
-            channels = self.settings.channels.keys().filter(|name| !failing.contains(name)).cloned().collect();
+            let works = |name: &&String| !failing.contains(name) && history.as_ref() != Some(name);
+            channels = self.settings.channels.keys().filter(works).cloned().collect();
             let because = match chosen.is_empty() {
                 true => "no route sends it anywhere now, and it must not stay unheard".to_owned(),
                 false => "no channel that its route names works".to_owned(),
@@ -138,9 +143,16 @@ impl Engine {
             let (route, channels) = (OWN_SOURCE.to_owned(), channels.clone());
             routes.push(RouteTaken { route, because, channels, muted_by: None });
         }
-        let history_only = channels.is_empty().then(|| silence.to_owned());
+        let mut history_only = channels.is_empty().then(|| silence.to_owned());
         if channels.is_empty() && incident.severity > Severity::Info {
             effects.acts.push(Act::Alarm(format!("{}; every other channel fails too", incident.title)));
+        }
+        routes.retain(|taken| taken.route != HISTORY);
+        if let Some(taken) =
+            self.settings.routing.goes_into_history(history_only.take_if(|_| history.is_some()).as_deref())
+        {
+            channels.extend(history);
+            routes.push(taken);
         }
         let about = About { incident: incident.id, accepted_at: self.state.position(), severity: incident.severity };
         // Every channel that hears of it hears of its end, whatever its kind.

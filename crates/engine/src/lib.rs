@@ -10,6 +10,7 @@ pub mod retry;
 pub mod route;
 pub mod schedule;
 
+mod acknowledge;
 mod deadletter;
 mod dispatch;
 mod engine;
@@ -26,6 +27,7 @@ mod state;
 mod submit;
 mod tally;
 
+pub use acknowledge::{AckSeen, AcksSeen, Unacknowledged};
 pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
 pub use gather::{Digest, Gather, GatherCause, SUMMARY, Stale, Storm};

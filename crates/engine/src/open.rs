@@ -2,10 +2,11 @@
 //! escalate. Part of the engine's memory, and like all of it a function of the records.
 
 use balefire_model::record::{Escalation, Planned, Routed, StateChanged};
-use balefire_model::{DeliveryId, IncidentId, Position, Reason, Severity, State};
+use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Position, Reason, Severity, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// How long an incident is remembered that nobody resolves. Its end, when it comes later, is in the history and goes out
@@ -17,6 +18,9 @@ const COUNT_MAX: usize = 1_000_000;
 
 /// Of how many incidents it is remembered that they are over, as long as deliveries wait or are dead; the oldest go first.
 const OVER_MAX: usize = 100_000;
+
+/// How many incidents are looked at for one answer about what nobody has acknowledged.
+const LOOKED_AT_MAX: usize = 20_000;
 
 /// Which incident, for a decision about its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,17 @@ pub(crate) struct Open {
     /// The steps of its escalation, in order; those that came are kept for their numbers.
     #[serde(default, skip_serializing_if = "<[Escalation]>::is_empty")]
     pub escalations: Box<[Escalation]>,
+    /// Who has acknowledged it and when, as long as that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acked: Option<Box<(String, Timestamp)>>,
+    /// Where the journal stood when its state changed last.
+    #[serde(default, skip_serializing_if = "is_start")]
+    pub changed_at: Position,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_start(position: &Position) -> bool {
+    *position == Position(0)
 }
 
 /// A message that a later one may close.
@@ -47,6 +62,9 @@ pub(crate) struct Told {
     /// Where it stands, as [`balefire_model::Outcome::posted`] gave it: few kinds can say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted: Option<Box<str>>,
+    /// It tells of an acknowledgement: the last one that this channel was told of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_ack: bool,
 }
 
 /// An incident that is over.
@@ -70,9 +88,27 @@ impl Open {
     }
 }
 
+impl Open {
+    /// Whether a channel was told of it and holds it for open, and so do we.
+    pub(crate) fn is_unacknowledged(&self, channel: &str) -> bool {
+        let told = || self.told.iter().filter(|told| *told.channel == *channel);
+        let has_arrived = told().any(|told| told.arrived == Some(true));
+        self.acked.is_none() && has_arrived && !told().any(|told| told.arrived.is_none())
+    }
+
+    /// What has become of its acknowledgement since it was like this.
+    pub(crate) fn acknowledgement_since(&self, before: &Open) -> Option<Acknowledgement> {
+        match (before.acked.as_deref(), self.acked.as_deref()) {
+            (None, Some((by, at))) => Some(Acknowledgement::Given { by: by.clone(), at: *at }),
+            (Some((of, _)), None) => Some(Acknowledgement::TakenBack { of: of.clone() }),
+            _ => None,
+        }
+    }
+}
+
 /// Whether a message for this reason tells of something whose end there is to tell.
 pub(crate) fn opens(reason: Reason) -> bool {
-    !matches!(reason, Reason::Resolved | Reason::Test)
+    !matches!(reason, Reason::Acked | Reason::Resolved | Reason::Test)
 }
 
 /// All of them, by id, which is by time.
@@ -159,14 +195,62 @@ impl Opens {
 
     /// Remembers what a channel is sent that wants to hear of the end.
     pub(crate) fn planned(&mut self, about: &About, planned: &Planned) {
-        if !planned.follows_up || !opens(planned.reason) {
+        let is_ack = planned.reason == Reason::Acked;
+        if !planned.follows_up || !(is_ack || opens(planned.reason)) {
             return;
         }
         let channel = self.name(&planned.channel);
-        let told = Told { channel, delivery: planned.delivery, arrived: None, posted: None };
+        let told = Told { channel, delivery: planned.delivery, arrived: None, posted: None, is_ack };
         let open = self.entry(about);
+        // The one before is among what this one waits for.
+        let stays = |other: &Told| !(is_ack && other.is_ack && other.channel == told.channel);
         // One message is the rule, and a million incidents may be open.
-        open.told = std::mem::take(&mut open.told).into_iter().chain([told]).collect();
+        let before = std::mem::take(&mut open.told).into_iter().filter(stays);
+        open.told = before.chain([told.clone()]).collect();
+    }
+
+    /// Takes note of who acknowledges an incident, or that it is taken back. The first one stays whose it is.
+    pub(crate) fn acknowledged(&mut self, at: Timestamp, position: Position, change: &StateChanged) {
+        let Some(open) = self.incidents.get_mut(&change.incident) else { return };
+        open.changed_at = position;
+        match change.state {
+            State::Open => open.acked = None,
+            State::Acked if open.acked.is_none() => {
+                open.acked = Some(Box::new((Acknowledgement::name(&change.by), at)));
+            }
+            State::Acked | State::Resolved => {}
+        }
+    }
+
+    /// What nobody has acknowledged, as far as is known, and a channel was told of: up to half of `limit` the newest, as
+    /// many again from before `before`, and where the next answer goes on.
+    pub(crate) fn unacknowledged(
+        &self,
+        channel: &str,
+        before: Option<IncidentId>,
+        limit: usize,
+    ) -> (Vec<IncidentId>, Option<IncidentId>) {
+        let (mut found, reached) = self.look(channel, None, limit / 2);
+        let Some(reached) = reached else { return (found, None) };
+        let from = before.map_or(reached, |before| before.min(reached));
+        let (older, next) = self.look(channel, Some(from), limit / 2);
+        found.extend(older);
+        (found, next)
+    }
+
+    /// The same from before one of them, and the last that was looked at; `None` where there is none left.
+    fn look(&self, channel: &str, before: Option<IncidentId>, limit: usize) -> (Vec<IncidentId>, Option<IncidentId>) {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = Vec::new();
+        for (looked_at, (incident, open)) in self.incidents.range((Bound::Unbounded, end)).rev().enumerate() {
+            if open.is_unacknowledged(channel) {
+                found.push(*incident);
+            }
+            if found.len() >= limit || looked_at >= LOOKED_AT_MAX {
+                return (found, Some(*incident));
+            }
+        }
+        (found, None)
     }
 
     pub(crate) fn ended(&mut self, incident: IncidentId, delivery: DeliveryId, arrived: bool) {
@@ -239,7 +323,13 @@ impl Opens {
     }
 
     fn entry(&mut self, about: &About) -> &mut Open {
-        let new = || Open { about: *about, told: Box::default(), escalations: Box::default() };
+        let new = || Open {
+            about: *about,
+            told: Box::default(),
+            escalations: Box::default(),
+            acked: None,
+            changed_at: Position(0),
+        };
         self.incidents.entry(about.incident).or_insert_with(new)
     }
 

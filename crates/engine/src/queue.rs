@@ -27,6 +27,8 @@ pub struct ChannelPolicy {
     pub fallback: Vec<Fallback>,
     /// Whether it hears when an incident is over that it was told of.
     pub follows_up: bool,
+    /// Whether it hears, beside that, when somebody acknowledges such an incident, or takes that back.
+    pub hears_acks: bool,
     /// Whether a message that the far side refuses may be the fault of the user's template.
     pub has_template: bool,
     /// When too much is too much.

@@ -182,6 +182,8 @@ impl Engine {
         if is_record {
             routed.deliveries = now;
         } else {
+            let is_history = |planned: &Planned| self.settings.routing.history.as_ref() == Some(&planned.channel);
+            routed.deliveries = now.into_iter().filter(is_history).collect();
             routed.escalations.clear();
         }
         if routed.deliveries.is_empty() && routed.collected.is_empty() && routed.history_only.is_none() {

@@ -10,7 +10,7 @@ use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Redriven,
     Routed, StateChanged, Submitted,
 };
-use balefire_model::{Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
+use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroI64;
@@ -74,6 +74,9 @@ pub(crate) struct Rare {
     /// When the incident was resolved, where it tells of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
+    /// The acknowledgement that it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<Acknowledgement>,
     /// What of it has arrived in earlier attempts, as [`Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -107,6 +110,10 @@ impl Pending {
 
     pub(crate) fn resolved_at(&self) -> Option<Timestamp> {
         self.rare.as_ref().and_then(|rare| rare.resolved_at)
+    }
+
+    pub(crate) fn acknowledgement(&self) -> Option<Acknowledgement> {
+        self.rare.as_ref().and_then(|rare| rare.acknowledgement.clone())
     }
 
     pub(crate) fn reached(&self) -> Option<String> {
@@ -320,6 +327,7 @@ impl State {
         let FollowedUp { incident, accepted_at, severity, cause, .. } = followed;
         let resolved_at = match cause {
             FollowUp::Resolved => Some(self.open.end(*incident).map_or(at, |over| over.since)),
+            FollowUp::Acknowledgement(_) => None,
             FollowUp::Escalated(step) => {
                 self.open.escalated(*incident, *step);
                 None
@@ -343,6 +351,11 @@ impl State {
             {
                 pending.rare.get_or_insert_default().resolved_at = resolved_at;
             }
+            if let FollowUp::Acknowledgement(acknowledgement) = cause
+                && let Some(pending) = self.pending.get_mut(&planned.delivery)
+            {
+                pending.rare.get_or_insert_default().acknowledgement = Some(acknowledgement.clone());
+            }
         }
     }
 
@@ -364,8 +377,8 @@ impl State {
             ..Rare::default()
         };
         let mut pending = self.next_pending(at, about, (channel, *reason), rare);
-        if *reason == Reason::Run {
-            // It stands for others: no storm and no digest takes it from them.
+        if matches!(*reason, Reason::Run | Reason::Acked) {
+            // No storm and no digest takes what stands for others from them, nor a person's word.
             pending.severity = Severity::Critical;
         }
         self.enqueue(*delivery, pending);
@@ -487,6 +500,7 @@ impl State {
             heard.dedup();
             self.queues.iter_mut().filter(told_by).for_each(|queue| queue.heard = Some(heard.clone()));
         }
+        self.open.acknowledged(at, self.position, change);
         let matters = !self.pending.is_empty() || self.dead.len() > 0;
         self.open.changed(at, change, matters);
     }
@@ -506,13 +520,22 @@ impl State {
         let Some(dead) = self.dead.take(delivery) else { return };
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
-        let DeadLetter { stands_in_for, resolved_at, handed_on, .. } = dead;
+        let DeadLetter { stands_in_for, resolved_at, acknowledgement, handed_on, .. } = dead;
         let behind_also: Vec<DeliveryId> =
             redriven.behind.iter().copied().filter(|first| self.pending.contains_key(first)).collect();
         // It was tried, and so had something to close.
         let has_opened = !behind_also.is_empty();
         let reached = dead.reached;
-        let rare = Rare { stands_in_for, resolved_at, reached, handed_on, behind_also, has_opened, ..Rare::default() };
+        let rare = Rare {
+            stands_in_for,
+            resolved_at,
+            acknowledgement,
+            reached,
+            handed_on,
+            behind_also,
+            has_opened,
+            ..Rare::default()
+        };
         let about = About { incident: dead.incident, accepted_at: dead.accepted_at, severity: dead.severity };
         let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
         self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });

@@ -39,6 +39,7 @@ impl Bench {
             routes: vec![route],
             preset: Preset::Custom,
             channels: vec![("chat".to_owned(), "webhook".to_owned())],
+            history: None,
         };
         let channels = [("chat".to_owned(), policy)].into();
         let settings = Arc::new(Settings { routing, channels, digest: "d".to_owned(), ..Settings::default() });

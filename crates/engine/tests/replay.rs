@@ -25,7 +25,7 @@ fn settings() -> Arc<Settings> {
     let route = Route { name: "all".to_owned(), matchers: Vec::new(), to: vec!["used".to_owned()], ..Route::default() };
     let kinds = channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect();
     Arc::new(Settings {
-        routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds },
+        routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds, history: None },
         channels: channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect(),
         digest: "d".to_owned(),
         ..Settings::default()

@@ -31,7 +31,7 @@ fn settings() -> Arc<Settings> {
     };
     let kinds = channels.iter().map(|(name, policy)| (name.clone(), policy.kind.clone())).collect();
     Arc::new(Settings {
-        routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds },
+        routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds, history: None },
         channels: channels.into(),
         digest: "d".to_owned(),
         runs: RunSettings { close_after: Duration::from_secs(CLOSE_AFTER.unsigned_abs()) },

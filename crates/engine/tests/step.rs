@@ -39,6 +39,7 @@ fn settings(channels: &[(&str, u32, &[Rate])]) -> Arc<Settings> {
         routes,
         preset: Preset::Custom,
         channels: names.iter().map(|name| (name.clone(), "webhook".to_owned())).collect(),
+        history: None,
     };
     Arc::new(Settings {
         routing,

@@ -14,6 +14,8 @@ pub enum Reason {
     Opened,
     /// The incident is over; closes what [`Reason::Opened`] opened on the same channel.
     Resolved,
+    /// Somebody has acknowledged it, or taken that back. Goes only to kinds that keep such a note themselves.
+    Acked,
     /// Nobody has acknowledged it in the time that its route allows.
     Escalated,
     /// Another channel, which should have carried it, fails.
@@ -33,12 +35,42 @@ impl Reason {
         match self {
             Reason::Opened => "opened",
             Reason::Resolved => "resolved",
+            Reason::Acked => "acked",
             Reason::Escalated => "escalated",
             Reason::Fallback => "fallback",
             Reason::Summary => "summary",
             Reason::Run => "run",
             Reason::Test => "test",
         }
+    }
+}
+
+/// What a message for [`Reason::Acked`] tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledgement {
+    /// Somebody has acknowledged the incident.
+    Given {
+        /// Who, in at most [`Acknowledgement::NAME_CHARS_MAX`] characters, as they wrote it.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An acknowledgement was taken back.
+    TakenBack {
+        /// Whose it was, as it was given.
+        of: String,
+    },
+}
+
+impl Acknowledgement {
+    /// As much of a name as is kept with an acknowledgement.
+    pub const NAME_CHARS_MAX: usize = 200;
+
+    /// Whose acknowledgement it is, from whatever somebody wrote as a name.
+    #[must_use]
+    pub fn name(by: &str) -> String {
+        by.chars().take(Acknowledgement::NAME_CHARS_MAX).collect()
     }
 }
 
@@ -55,6 +87,8 @@ pub struct Delivery<'a> {
     pub stands_in_for: Option<&'a str>,
     /// When the incident was resolved, where the message tells of that.
     pub resolved_at: Option<Timestamp>,
+    /// Who has acknowledged the incident, or that it was taken back; only for [`Reason::Acked`].
+    pub acknowledgement: Option<&'a Acknowledgement>,
     /// Render without the user's template: the far side has refused what it made of this incident.
     pub plain: bool,
     /// The link by which its reader acknowledges the incident, where people can reach us.

@@ -1,7 +1,7 @@
 //! The journal's records: every fact that the engine needs after a restart and every step that `balefire why` tells.
 //! A record states what was decided; replay applies it and never decides again.
 
-use crate::channel::Reason;
+use crate::channel::{Acknowledgement, Reason};
 use crate::id::{DeliveryId, IncidentId, Position};
 use crate::incident::{Incident, State};
 use crate::journal::Entry;
@@ -288,6 +288,8 @@ pub struct FollowedUp {
 pub enum FollowUp {
     /// The incident is over.
     Resolved,
+    /// Somebody has acknowledged the incident, or taken that back.
+    Acknowledgement(Acknowledgement),
     /// The time of an escalation's step has come: the number of the step among those of the incident, from 0.
     Escalated(u32),
     /// A channel fails: the delivery that waits for it, and which of the channel's fallbacks steps in, from 0.

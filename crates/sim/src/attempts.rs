@@ -45,6 +45,7 @@ impl World {
             reason: job.reason,
             stands_in_for: job.stands_in_for.as_deref(),
             resolved_at: job.resolved_at,
+            acknowledgement: job.acknowledgement.as_ref(),
             plain: job.plain,
             ack_url: None,
             reached: None,

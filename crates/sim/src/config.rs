@@ -75,7 +75,7 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         kinds.push(((*name).to_owned(), (*kind).to_owned()));
     }
     let runs = RunSettings { close_after: Duration::from_secs(aside.pick(&[10, 600, 21_600])) };
-    let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds };
+    let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds, history: None };
     let settings =
         Settings { routing, channels: policies, digest: format!("configuration {number}"), runs, reports: None };
     Config { settings: Arc::new(settings), channels }

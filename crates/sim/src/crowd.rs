@@ -68,7 +68,7 @@ impl World {
                 self.ledger.demand(!wrong, || format!("request {number}, attempt {attempt}: its key is nobody else's"));
                 self.requests[number].over = true;
             }
-            Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. } => {
+            Answer::Changed | Answer::Moved { .. } | Answer::DeadLetters { .. } | Answer::Unacknowledged(_) => {
                 self.ledger.faults.push(format!("request {number} got {answer:?}"))
             }
         }

@@ -51,6 +51,8 @@ impl Ledger {
         self.demand(known && said, || format!("{followed:?} without a reason, or before it was routed"));
         match &followed.cause {
             FollowUp::Resolved => self.closed(followed),
+            // No kind that is simulated keeps acknowledgements.
+            FollowUp::Acknowledgement(_) => self.faults.push(format!("{followed:?} to nobody who wants it")),
             FollowUp::Escalated(step) => self.escalated(at, followed, *step),
             FollowUp::Fallback { delivery, step, channel } => self.stood_in(followed, *delivery, (*step, channel)),
         }

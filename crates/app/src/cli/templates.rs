@@ -178,6 +178,7 @@ fn delivery<'a>(
         reason,
         stands_in_for,
         resolved_at: (reason == Reason::Resolved).then_some(now),
+        acknowledgement: None,
         plain: false,
         ack_url: None,
         reached: None,

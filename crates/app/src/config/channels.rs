@@ -96,28 +96,39 @@ const SHARED: &[&str] =
 
 /// Reads all channels.
 pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
-    let describe = |sample: &Reader<'_>| {
-        know_kinds(sample);
-        read_shared(sample);
-    };
+    let describe = |sample: &Reader<'_>| describe_channel(sample, KINDS);
     let doc = "Where notifications go: a name of your own, one kind with its settings, and what all kinds share.";
-    let channels = read_named(reader, "channels", doc, describe, |named| read_channel(named, host));
+    let channels = read_named(reader, "channels", doc, describe, |named| {
+        let path = format!("channels.{}", named.key.name);
+        read_channel(named, &path, KINDS, host)
+    });
     channels.into_iter().flatten().collect()
 }
 
-fn know_kinds(reader: &Reader<'_>) {
-    for kind in KINDS {
+fn know_kinds(reader: &Reader<'_>, kinds: &[Kind]) {
+    for kind in kinds {
         let shape = Shape::Section(kind.fields());
         reader.known(FieldDoc { name: kind.key, doc: kind.about, shape, required: false, default: None });
     }
 }
 
-fn read_channel(named: Named<'_>, host: &Host) -> Option<ConfiguredChannel> {
+/// The settings of a channel of one of these kinds, for who describes them.
+pub(super) fn describe_channel(sample: &Reader<'_>, kinds: &[Kind]) {
+    know_kinds(sample, kinds);
+    read_shared(sample);
+}
+
+/// Reads a channel of one of these kinds, which stands at `path`.
+pub(super) fn read_channel(
+    named: Named<'_>,
+    path: &str,
+    kinds: &'static [Kind],
+    host: &Host,
+) -> Option<ConfiguredChannel> {
     let Named { key, reader } = named;
-    let choices: Vec<(&'static str, &'static Kind)> = KINDS.iter().map(|kind| (kind.key, kind)).collect();
-    let path = format!("channels.{}", key.name);
-    let chosen = exactly_one(&reader, &path, &choices, SHARED);
-    know_kinds(&reader);
+    let choices: Vec<(&'static str, &'static Kind)> = kinds.iter().map(|kind| (kind.key, kind)).collect();
+    let chosen = exactly_one(&reader, path, &choices, SHARED);
+    know_kinds(&reader, kinds);
     let shared = read_shared(&reader);
     let channel = chosen.map(|(_, kind, node)| {
         let inner = Reader::new(reader.session(), node, &reader.path_of(kind.key));

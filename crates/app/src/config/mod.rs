@@ -7,6 +7,7 @@ mod fallback;
 mod finding_rules;
 mod findings;
 mod gathering;
+mod history;
 mod http;
 mod internal_scan;
 mod intervals;

@@ -4,6 +4,7 @@
 use super::channels::{ConfiguredChannel, read_channels};
 use super::dfars::read_dfars;
 use super::finding_rules::{FindingRule, read_finding_rules};
+use super::history::read_history;
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
 use super::internal_scan::read_internal_scan;
 use super::intervals::{ConfiguredInterval, read_intervals};
@@ -134,7 +135,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     reader.section("runs", doc, section).optional();
     let reports = read_dfars(reader);
     let people = read_people(reader);
-    let channels = read_channels(reader, host);
+    let mut channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
         Some(Value::Map(entries)) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
@@ -144,6 +145,9 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let intervals = read_intervals(reader, &host.zone);
     let internal_scan = read_internal_scan(reader, &intervals);
     let routing = read_routing(reader, names, &declared, &intervals);
+    let history = read_history(reader, &declared, host);
+    let routing = Routing { history: history.as_ref().map(|channel| channel.name.clone()), ..routing };
+    channels.extend(history);
     Settings {
         data,
         http: http.expect("a section is read also where it is missing"),

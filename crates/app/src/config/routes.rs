@@ -25,7 +25,7 @@ pub(crate) fn read_routing(
     let routes = reader.sections("routes", doc, |reader| read_route(reader, declared, intervals));
     let routes = routes.optional().unwrap_or_default();
     report_repeated(reader, "routes", "route");
-    Routing { routes, preset, channels }
+    Routing { routes, preset, channels, history: None }
 }
 
 fn read_route(reader: &Reader<'_>, declared: &[String], intervals: &[ConfiguredInterval]) -> Route {

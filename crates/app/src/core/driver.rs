@@ -248,7 +248,7 @@ impl Driver {
 
     fn send(&mut self, job: Job) {
         let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, attempt, .. } = job;
-        let Job { resolved_at, plain, reached, opened, .. } = job;
+        let Job { resolved_at, acknowledgement, plain, reached, opened, .. } = job;
         let subject = match self.incidents.get(accepted_at) {
             Ok(subject) => subject,
             Err(detail) => return self.fail(delivery, attempt, detail),
@@ -262,6 +262,7 @@ impl Driver {
             reason,
             stands_in_for,
             resolved_at,
+            acknowledgement,
             plain,
             ack_url,
             reached,

@@ -7,6 +7,7 @@ mod durable;
 mod gather;
 mod incidents;
 mod mailbox;
+mod noting;
 mod open;
 mod settings;
 mod viewer;

@@ -25,6 +25,7 @@ impl Config {
             retry: Retry { initial: channel.retry.initial, cap: channel.retry.cap, horizon: channel.retry.horizon },
             fallback: channel.fallback.clone(),
             follows_up: channel.follows_up,
+            hears_acks: channel.follows_up && channel.channel.hears_acks(),
             storm: channel.storm,
             stale: channel.stale,
             digest: channel.digest.clone(),

@@ -1,6 +1,7 @@
 //! One worker per channel: opened when a configuration comes into force, drained when the next one does.
 
 use super::mailbox::{Letter, Mailbox};
+use super::noting;
 use crate::clock;
 use crate::config::ConfiguredChannel;
 use crate::transport::{self, Finished, Terminal};
@@ -9,7 +10,7 @@ use balefire_engine::Input;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// How many ended attempts may wait to be handed on. When it is full the workers wait, and with them nothing but
@@ -24,11 +25,14 @@ pub(crate) struct Crew(BTreeMap<String, OpenWorker>);
 struct OpenWorker {
     jobs: mpsc::Sender<transport::Job>,
     takes_runs: Option<TakesRuns>,
+    /// Dropped with the worker, which ends who asks for its far side's notes.
+    _asks: Option<oneshot::Sender<()>>,
 }
 
 /// All workers, by the channel's name.
 pub(crate) struct Workers {
     open: BTreeMap<String, OpenWorker>,
+    mailbox: Arc<Mailbox>,
     reports: mpsc::Sender<Finished>,
     cancel: watch::Sender<bool>,
     terminal: Terminal,
@@ -40,8 +44,8 @@ impl Workers {
     pub(crate) fn new(mailbox: Arc<Mailbox>, terminal: Terminal, runtime: Handle) -> Workers {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(hand_on(inbox, mailbox), &runtime);
-        Workers { open: BTreeMap::new(), reports, cancel: watch::Sender::new(false), terminal, runtime, tasks }
+        tasks.spawn_on(hand_on(inbox, mailbox.clone()), &runtime);
+        Workers { open: BTreeMap::new(), mailbox, reports, cancel: watch::Sender::new(false), terminal, runtime, tasks }
     }
 
     /// Opens the workers of a configuration; all of them, also where nothing seems to have changed: a changed secret does
@@ -64,9 +68,15 @@ impl Workers {
         let worker = transport::open(&channel.name, channel.channel.clone(), channel.timeout, self.terminal)?;
         // As many jobs as may be under way: the engine never starts more, so the queue is never full.
         let (jobs, inbox) = mpsc::channel(channel.channel.limits().in_flight as usize);
+        let asks = worker.notes().filter(|_| channel.follows_up).map(|notes| {
+            let (asks, gone) = oneshot::channel();
+            let (name, mailbox) = (channel.name.clone(), self.mailbox.clone());
+            self.tasks.spawn_on(noting::run(name, notes, mailbox, gone, self.cancel.subscribe()), &self.runtime);
+            asks
+        });
         let run = worker.run(inbox, self.reports.clone(), self.cancel.subscribe(), clock::now);
         self.tasks.spawn_on(run, &self.runtime);
-        Ok(OpenWorker { jobs, takes_runs: channel.channel.runs() })
+        Ok(OpenWorker { jobs, takes_runs: channel.channel.runs(), _asks: asks })
     }
 
     /// Hands a job to its channel's worker; false where there is none that takes it.

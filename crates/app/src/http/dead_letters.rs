@@ -200,6 +200,7 @@ async fn again(
             reason: letter.reason,
             stands_in_for: letter.stands_in_for.as_deref(),
             resolved_at: letter.resolved_at,
+            acknowledgement: letter.acknowledgement.as_ref(),
             plain,
             ack_url: None,
             reached: None,

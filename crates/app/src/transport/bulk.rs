@@ -37,7 +37,7 @@ pub(super) enum Carrier {
     /// Documents as they are.
     Mongo(Mongo),
     /// Rows as they are.
-    Postgres(Box<Postgres>),
+    Postgres(Arc<Postgres>),
 }
 
 /// What all rounds share.

@@ -2,7 +2,7 @@
 //! and sockets; what to send, what a reply means and whether to try again is decided in `channels` and `engine`.
 
 use balefire_channels::{Channel, Reply, Transport};
-use balefire_model::{Cause, DeliveryId, Entry, Incident, Outcome, Reason, Record, text};
+use balefire_model::{Acknowledgement, Cause, DeliveryId, Entry, Incident, Outcome, Reason, Record, text};
 use jiff::Timestamp;
 use std::error::Error;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ mod exec;
 mod file;
 mod http;
 mod mongo;
+mod notes;
 mod postgres;
 mod run;
 mod smtp;
@@ -25,6 +26,8 @@ pub(crate) mod tls;
 mod worker;
 
 pub(crate) use console::Terminal;
+pub(crate) use notes::Notes;
+pub(crate) use postgres::Acknowledged;
 pub(crate) use run::RunSource;
 pub(crate) use worker::Worker;
 
@@ -41,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) stands_in_for: Option<String>,
     /// When the incident was resolved, where it tells of that.
     pub(crate) resolved_at: Option<Timestamp>,
+    /// The acknowledgement that it tells of.
+    pub(crate) acknowledgement: Option<Acknowledgement>,
     /// Without the user's template.
     pub(crate) plain: bool,
     /// The link by which its reader acknowledges the incident.
@@ -150,7 +155,7 @@ pub(crate) fn open(
         Transport::Store(settings) => worker::Line::Store(store::Store::open(settings)),
         Transport::Mongo(settings) => worker::Line::Mongo(mongo::Mongo::open(settings).map_err(tls)?),
         Transport::Postgres(settings) => {
-            worker::Line::Postgres(Box::new(postgres::Postgres::open(*settings).map_err(tls)?))
+            worker::Line::Postgres(Arc::new(postgres::Postgres::open(*settings).map_err(tls)?))
         }
         Transport::Exec(settings) => worker::Line::Exec(exec::Exec::open(name, settings)),
         Transport::Console => {

@@ -11,9 +11,10 @@ use balefire_model::Cause;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 use tokio_rustls::TlsConnector;
 
 mod dial;
@@ -21,6 +22,20 @@ use self::dial::{DialError, Wires, dial};
 
 /// What one statement carries: the server reads its list as a whole.
 const STATEMENT_BYTES_MAX: usize = 8 << 20;
+
+/// How many rows are looked up in one statement.
+const ASKED_AT_ONCE_MAX: usize = 1000;
+
+/// A row that somebody has acknowledged, as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// Our id of it.
+    pub(crate) id: String,
+    /// Who.
+    pub(crate) by: String,
+    /// When; empty where that does not stand there.
+    pub(crate) at: String,
+}
 
 /// The table of one channel, and the sessions with it.
 pub(super) struct Postgres {
@@ -71,6 +86,31 @@ impl Postgres {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
         }
         replies
+    }
+
+    /// How often [`Postgres::acknowledged`] is to be asked, if at all.
+    pub(super) fn poll(&self) -> Option<Duration> {
+        self.target.settings.poll
+    }
+
+    /// The table, for people.
+    pub(super) fn table(&self) -> String {
+        self.target.settings.table.to_string()
+    }
+
+    /// Which of these rows, by our ids, are acknowledged; none where the table or our role does not let us know.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The reply says why nothing is known.
+    pub(super) async fn acknowledged(&self, ids: &[String]) -> Result<Vec<Acknowledged>, Reply> {
+        let mut link = self.link().await?;
+        let mut found = Vec::new();
+        for ids in ids.chunks(ASKED_AT_ONCE_MAX) {
+            found.extend(self.target.acknowledged(&mut link, ids).await?);
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+        Ok(found)
     }
 
     /// A session that is there and was not closed meanwhile, or a new one.
@@ -194,22 +234,42 @@ impl Target {
         found.map_err(|misfit| no_answer(format!("{}: {}", link.place, harmless(&misfit.to_string()))))
     }
 
+    async fn acknowledged(&self, link: &mut Link, ids: &[String]) -> Result<Vec<Acknowledged>, Reply> {
+        let Some(statement) = link.layout.acknowledged.clone() else { return Ok(Vec::new()) };
+        let list = serde_json::to_string(ids).expect("a list of texts is JSON");
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&list, Type::TEXT)];
+        let rows = self.read(link, &statement, &parameters).await?;
+        let text = |row: &Row, place: usize| row.try_get(place).map(str::to_owned);
+        let read = |row: &Row| Ok(Acknowledged { id: text(row, 0)?, by: text(row, 1)?, at: text(row, 2)? });
+        rows.iter().map(read).collect::<Result<_, Error>>().map_err(|error| self.failure(&link.place, &error))
+    }
+
     async fn ask(&self, link: &mut Link) -> Result<Result<PostgresLayout, PostgresMisfit>, Reply> {
         let table = &self.settings.table;
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&table.schema, Type::TEXT), (&table.name, Type::TEXT)];
+        let rows = self.read(link, table.look(), &parameters).await?;
+        let answer: Option<&str> = rows.first().and_then(|row| row.try_get(0).ok());
+        Ok(table.read(answer.unwrap_or_default()))
+    }
+
+    /// One transaction that changes nothing.
+    async fn read(
+        &self,
+        link: &mut Link,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Reply> {
         let (begin, client) = (format!("BEGIN READ ONLY; {}", self.limits()), &link.client);
         let work = async {
             let (begun, rows, ended) = tokio::join!(
                 biased;
                 client.batch_execute(&begin),
-                client.query_typed(table.look(), &parameters),
+                client.query_typed(statement, parameters),
                 client.batch_execute("COMMIT"),
             );
             begun.and(rows).and_then(|rows| ended.map(|()| rows))
         };
-        let rows = drive(&mut link.connection, work).await.map_err(|error| self.failure(&link.place, &error))?;
-        let answer: Option<&str> = rows.first().and_then(|row| row.try_get(0).ok());
-        Ok(table.read(answer.unwrap_or_default()))
+        drive(&mut link.connection, work).await.map_err(|error| self.failure(&link.place, &error))
     }
 
     fn no_session(&self, place: &str, error: &DialError) -> Reply {
@@ -219,7 +279,8 @@ impl Target {
             DialError::Login(error) if tls::find::<std::io::Error>(error).is_none() && !error.is_closed() => {
                 Cause::Auth
             }
-            DialError::Io(io) if tls::is_certificate_fault(io) => Cause::Auth,
+            DialError::Login(error) if tls::is_refused_identity(error) => Cause::Auth,
+            DialError::Io(io) if tls::is_certificate_fault(io) || tls::is_refused_identity(io) => Cause::Auth,
             DialError::NoTls | DialError::ServerName | DialError::Metadata => Cause::Auth,
             _ => Cause::Network,
         };
@@ -284,3 +345,7 @@ fn statements(parts: &[Vec<u8>]) -> Vec<Range<usize>> {
     ranges.reverse();
     ranges
 }
+
+#[cfg(test)]
+#[path = "postgres_tests.rs"]
+mod tests;

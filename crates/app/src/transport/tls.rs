@@ -1,8 +1,10 @@
 //! What every transport over TLS shares: the crypto provider, whom we trust, and which failures are the certificate's.
 //! Knows no socket and no protocol.
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_platform_verifier::Verifier;
 use std::error::Error;
@@ -56,6 +58,17 @@ pub(crate) enum TlsError {
     /// Certificate and key of a server do not go together.
     #[error("{certificate} and {key} cannot serve TLS", certificate = certificate.display(), key = key.display())]
     Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong with them.
+        #[source]
+        source: rustls::Error,
+    },
+    /// Certificate and key of a client do not go together.
+    #[error("{certificate} and {key} cannot show who we are", certificate = certificate.display(), key = key.display())]
+    Identity {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
@@ -120,10 +133,7 @@ pub(super) fn warn_of_no_authorities(error: &dyn Error) {
 /// [`TlsError`] names the file and what is wrong with it.
 pub(crate) fn acceptor(cert_file: &Path, key_file: &Path) -> Result<TlsAcceptor, TlsError> {
     let chain = authorities(cert_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => TlsError::NoKey { path: key_file.to_owned() },
-        error => malformed(key_file, &error),
-    })?;
+    let key = private_key(key_file)?;
     let pair = |source| TlsError::Pair { certificate: cert_file.to_owned(), key: key_file.to_owned(), source };
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -133,6 +143,24 @@ pub(crate) fn acceptor(cert_file: &Path, key_file: &Path) -> Result<TlsAcceptor,
         .map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What a client shows of itself: a certificate chain (its own first) and its private key.
+///
+/// # Errors
+/// [`TlsError`] names the file and what is wrong with it.
+pub(super) fn identity(cert_file: &Path, key_file: &Path) -> Result<Arc<dyn ResolvesClientCert>, TlsError> {
+    let (chain, key) = (authorities(cert_file)?, private_key(key_file)?);
+    let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider());
+    let pair = |source| TlsError::Identity { certificate: cert_file.to_owned(), key: key_file.to_owned(), source };
+    Ok(Arc::new(SingleCertAndKey::from(certified.map_err(pair)?)))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
+        error => malformed(path, &error),
+    })
 }
 
 /// The certificates of a PEM file; at least one.
@@ -160,6 +188,29 @@ fn malformed(path: &Path, error: &pem::Error) -> TlsError {
 /// Whether the error, or one that caused it, is that the other side's certificate was not accepted.
 pub(super) fn is_certificate_fault(error: &(dyn Error + 'static)) -> bool {
     find::<rustls::Error>(error).is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
+/// Whether the other side does not accept our own certificate, or misses one.
+pub(super) fn is_refused_identity(error: &(dyn Error + 'static)) -> bool {
+    use rustls::AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
+        UnknownCA, UnsupportedCertificate,
+    };
+    find::<rustls::Error>(error).is_some_and(|error| {
+        matches!(
+            error,
+            rustls::Error::AlertReceived(
+                AccessDenied
+                    | BadCertificate
+                    | CertificateExpired
+                    | CertificateRequired
+                    | CertificateRevoked
+                    | CertificateUnknown
+                    | UnknownCA
+                    | UnsupportedCertificate
+            )
+        )
+    })
 }
 
 /// The first error of a type in a chain of causes. Looks into `std::io::Error`, which hides what it wraps from
@@ -211,6 +262,16 @@ mod tests {
         assert!(no_key.starts_with("FILE has no private key"), "{no_key}");
         let stranger = acceptor(&testing::stranger(), &key).map(drop).unwrap_err();
         assert!(describe(&stranger).contains("stranger.pem and "), "{}", describe(&stranger));
+    }
+
+    #[test]
+    fn what_a_client_shows_of_itself_must_go_together() {
+        let (certificate, key) = testing::server_files();
+        assert!(identity(&certificate, &key).is_ok());
+        let no_key = check("", |path| identity(&certificate, path).map(drop));
+        assert!(no_key.starts_with("FILE has no private key"), "{no_key}");
+        let stranger = identity(&testing::stranger(), &key).map(drop).unwrap_err();
+        assert!(describe(&stranger).contains("cannot show who we are"), "{}", describe(&stranger));
     }
 
     #[test]

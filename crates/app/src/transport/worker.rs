@@ -12,7 +12,7 @@ use super::run::{Pages, RunSource};
 use super::smtp::Smtp;
 use super::store::Store;
 use super::syslog::Syslog;
-use super::{Finished, Job, harmless, mismatched};
+use super::{Finished, Job, Notes, harmless, mismatched};
 use balefire_channels::{Channel, Reply, Request, Step};
 use balefire_model::{Cause, Delivery, DeliveryId, Incident, Outcome, RunPage};
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ pub(super) enum Line {
     /// Many at once, and many in each insert.
     Mongo(Mongo),
     /// Many at once, and many in each insert.
-    Postgres(Box<Postgres>),
+    Postgres(Arc<Postgres>),
     /// In order.
     Console(Console),
 }
@@ -69,6 +69,14 @@ pub(crate) struct Worker {
 impl Worker {
     pub(super) fn new(name: &str, channel: Arc<dyn Channel>, limit: Duration, line: Line) -> Worker {
         Worker { name: name.to_owned(), channel, limit, line }
+    }
+
+    /// Who can say what was acknowledged on the channel's far side, where it keeps that.
+    pub(crate) fn notes(&self) -> Option<Notes> {
+        match &self.line {
+            Line::Postgres(postgres) => Some(Notes { every: postgres.poll()?, postgres: postgres.clone() }),
+            _ => None,
+        }
     }
 
     /// Works until `jobs` is closed and everything taken is reported, until `cancel` becomes true, or until nobody
@@ -162,6 +170,7 @@ impl Script {
             reason: job.reason,
             stands_in_for: job.stands_in_for.as_deref(),
             resolved_at: job.resolved_at,
+            acknowledgement: job.acknowledgement.as_ref(),
             plain: job.plain,
             ack_url: job.ack_url.as_deref(),
             reached: job.reached.as_deref(),

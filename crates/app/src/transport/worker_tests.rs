@@ -52,6 +52,7 @@ pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
         reason: Reason::Opened,
         stands_in_for: None,
         resolved_at: None,
+        acknowledgement: None,
         plain: false,
         ack_url: None,
         reached: None,

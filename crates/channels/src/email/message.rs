@@ -71,7 +71,7 @@ fn thread(delivery: &Delivery<'_>, domain: &str) -> (String, Vec<String>) {
     let incident = delivery.incident;
     let thread = format!("thread.{}@{domain}", hex(&Sha256::digest(incident.fingerprint.0.as_bytes())[..16]));
     match delivery.reason {
-        Reason::Resolved | Reason::Escalated => {
+        Reason::Acked | Reason::Resolved | Reason::Escalated => {
             let opened = DeliveryId::derive(incident.id, Reason::Opened.as_str(), delivery.channel);
             let opened = format!("{opened}@{domain}");
             (opened.clone(), vec![thread, opened])

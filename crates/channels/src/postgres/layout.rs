@@ -108,6 +108,9 @@ pub struct PostgresLayout {
     pub insert: String,
     /// What it means that it was done, in words.
     pub receipt: String,
+    /// The question which of some rows are acknowledged, by whom and when: its one parameter is a JSON list of our ids, as
+    /// text. `None` where we may not know.
+    pub acknowledged: Option<String>,
     /// Whether all of our own columns are there.
     is_complete: bool,
     /// Whether whole incidents have a column.
@@ -211,19 +214,25 @@ impl PostgresTable {
         let key = key(&table, &columns, self.may_repeat)?;
         check(&table, &columns)?;
         let rules = found.rules.filter(|_| columns["rule_id"].refers.is_some());
-        let can_close = key.is_some_and(|key| {
-            let acknowledges = ["acknowledged", "acknowledged_by", "acknowledged_at"];
-            let may_update = |name: &str| columns.get(name).is_some_and(|column| column.may_update);
-            columns[key].may_select && acknowledges.into_iter().all(may_update) && columns["acknowledged"].may_select
-        });
+        let may_update = |name: &str| columns.get(name).is_some_and(|column| column.may_update);
+        let may_select = |name: &str| columns.get(name).is_some_and(|column| column.may_select);
+        let fits = |name: &str, types: &[&str]| columns.get(name).is_some_and(|c| types.contains(&c.r#type.as_str()));
+        let can_look = key.is_some_and(may_select)
+            && ACKNOWLEDGES.into_iter().all(may_select)
+            && fits("acknowledged", &["boolean"])
+            && fits("acknowledged_by", &TEXTS);
+        let can_close =
+            key.is_some_and(may_select) && ACKNOWLEDGES.into_iter().all(may_update) && may_select("acknowledged");
         let receipt = match can_close {
             true => format!("in {table}"),
             false => format!("in {table}, whose rows stay as they are"),
         };
         let takes_body = columns.get(BODY).is_some_and(|body| matches!(body.r#type.as_str(), "json" | "jsonb"));
         let is_complete = columns.contains_key(BODY) && key.is_some();
-        let insert = Statement { table: self, columns: &columns, rules: rules.as_ref(), key, can_close }.text();
-        Ok(PostgresLayout { insert, receipt, is_complete, takes_body })
+        let (columns, rules) = (&columns, rules.as_ref());
+        let statement = Statement { table: self, columns, rules, key, can_close, can_look };
+        let (insert, acknowledged) = (statement.text(), statement.acknowledged());
+        Ok(PostgresLayout { insert, receipt, acknowledged, is_complete, takes_body })
     }
 
     /// The statements that make what is missing, for one transaction; none where nothing is missing, or nothing is to be
@@ -332,8 +341,17 @@ struct Statement<'a> {
     columns: &'a Columns,
     rules: Option<&'a Columns>,
     key: Option<&'static str>,
+    /// Whether it may set the columns of the acknowledgement.
     can_close: bool,
+    /// Whether it may read them.
+    can_look: bool,
 }
+
+/// The columns of the acknowledgement.
+const ACKNOWLEDGES: [&str; 3] = ["acknowledged", "acknowledged_by", "acknowledged_at"];
+
+/// Who has acknowledged a row, as both sides write and compare it; `kept` is the row.
+const ACKED_BY: &str = "left(coalesce(nullif(kept.acknowledged_by, ''), 'somebody'), 200)";
 
 impl Statement<'_> {
     /// One statement, which is one transaction of its own where nothing is around it.
@@ -341,11 +359,12 @@ impl Statement<'_> {
         let mut before = vec![PARTS.to_owned()];
         before.extend(self.rules());
         before.extend(self.closes());
+        before.extend(self.reopens());
         let (names, values) = self.row();
-        let table = format!("{}.{}", quoted(&self.table.schema), quoted(&self.table.name));
+        let table = self.name();
         let once = self.key.map(|key| format!("\nON CONFLICT ({key}) DO NOTHING")).unwrap_or_default();
         format!(
-            "WITH {}\nINSERT INTO {table} ({})\nSELECT {} FROM part WHERE NOT part.is_over{once}",
+            "WITH {}\nINSERT INTO {table} ({})\nSELECT {} FROM part WHERE part.does = 'add'{once}",
             before.join(",\n"),
             names.join(", "),
             values.join(", "),
@@ -416,7 +435,7 @@ impl Statement<'_> {
         }
         // In one order, so that two writers do not wait for each other.
         Some(format!(
-            "rules AS (\n    INSERT INTO {}.{} ({})\n    SELECT DISTINCT ON (part.rule_id) {} FROM part WHERE NOT part.is_over\n    \
+            "rules AS (\n    INSERT INTO {}.{} ({})\n    SELECT DISTINCT ON (part.rule_id) {} FROM part WHERE part.does = 'add'\n    \
              ORDER BY part.rule_id\n    ON CONFLICT ({}) DO NOTHING\n)",
             quoted(&refers.schema),
             quoted(&refers.table),
@@ -430,19 +449,46 @@ impl Statement<'_> {
     fn closes(&self) -> Option<String> {
         let key = self.key.filter(|_| self.can_close)?;
         Some(format!(
-            "closed AS (\n    UPDATE {}.{} AS kept SET acknowledged = TRUE, acknowledged_by = 'balefire: resolved',\n        \
-             acknowledged_at = coalesce(part.over_at, now())\n    FROM part WHERE part.is_over AND kept.{key} = part.id \
+            "acked AS (\n    UPDATE {} AS kept SET acknowledged = TRUE, acknowledged_by = {},\n        \
+             acknowledged_at = coalesce(part.acked_at, now())\n    FROM part WHERE part.does = 'ack' AND kept.{key} = part.id \
              AND kept.acknowledged IS NOT TRUE\n)",
-            quoted(&self.table.schema),
-            quoted(&self.table.name),
+            self.name(),
+            bounded(&self.columns["acknowledged_by"], "part.acked_by"),
         ))
+    }
+
+    /// Only the acknowledgement that we know of: another one, which nobody here has seen yet, stays.
+    fn reopens(&self) -> Option<String> {
+        let key = self.key.filter(|_| self.can_close && self.can_look)?;
+        let known = "left(coalesce(nullif(part.acked_by, ''), 'somebody'), 200)";
+        let known = bounded(&self.columns["acknowledged_by"], known);
+        Some(format!(
+            "reopened AS (\n    UPDATE {} AS kept SET acknowledged = FALSE, acknowledged_by = NULL, acknowledged_at = NULL\n    \
+             FROM part WHERE part.does = 'unack' AND kept.{key} = part.id AND kept.acknowledged\n        \
+             AND {ACKED_BY} = {known}\n)",
+            self.name(),
+        ))
+    }
+
+    /// By our ids, which the index of the key has: what it costs depends on how many are asked about, not on the table.
+    fn acknowledged(&self) -> Option<String> {
+        let key = self.key.filter(|_| self.can_look)?;
+        Some(format!(
+            "SELECT kept.{key}::text, {ACKED_BY}, coalesce(kept.acknowledged_at::text, '')\nFROM {} AS kept\n\
+             WHERE kept.{key} = ANY (ARRAY(SELECT json_array_elements_text($1::text::json)::uuid)) AND kept.acknowledged",
+            self.name(),
+        ))
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{}", quoted(&self.table.schema), quoted(&self.table.name))
     }
 }
 
 /// What a part (`part.rs`) holds.
 const PARTS: &str = "part AS (
     SELECT * FROM json_to_recordset($1::text::json) AS part(
-        id uuid, is_over boolean, over_at timestamptz, rule_id text, severity text, title text, description text,
+        id uuid, does text, acked_by text, acked_at timestamptz, rule_id text, severity text, title text, description text,
         created_at timestamptz, nist_controls text[], event_ids uuid[], link_uuid uuid, link_number integer, body json)
 )";
 

@@ -4,7 +4,7 @@
 use crate::body;
 use crate::fit::fit;
 use balefire_model::text::cut;
-use balefire_model::{Delivery, Incident, Reason};
+use balefire_model::{Acknowledgement, Delivery, Incident, Reason};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,10 +21,12 @@ const EVENTS_MAX: usize = 1000;
 #[derive(Serialize)]
 struct Part<'a> {
     id: String,
-    /// Whether it closes the row instead of making it.
-    is_over: bool,
+    does: Does,
+    /// Who acknowledges, or whose acknowledgement is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    over_at: Option<Timestamp>,
+    acked_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acked_at: Option<Timestamp>,
     rule_id: Cow<'a, str>,
     severity: &'static str,
     title: Cow<'a, str>,
@@ -40,6 +42,21 @@ struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Box<RawValue>>,
 }
+
+/// What it does to its row. The words stand in the statement, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Does {
+    /// Makes it, unless it is there.
+    Add,
+    /// Acknowledges it, unless somebody has.
+    Ack,
+    /// Takes an acknowledgement back, where it is still that one.
+    Unack,
+}
+
+/// Who has acknowledged what is over, where nobody has before.
+pub(super) const RESOLVED: &str = "balefire: resolved";
 
 /// Whether the whole incident goes along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +74,22 @@ pub(super) fn part(delivery: &Delivery<'_>, form: Form, limit: usize) -> Vec<u8>
 
 fn line(delivery: &Delivery<'_>, incident: &Incident, form: Form) -> Vec<u8> {
     let native = || String::from_utf8(body::native(delivery, incident, None)).expect("our own body is UTF-8");
-    let body = match form {
-        Form::Whole => Some(RawValue::from_string(native()).expect("our own body is JSON")),
-        Form::Columns => None,
+    let (does, acked_by, acked_at) = match (delivery.reason, delivery.acknowledgement) {
+        (Reason::Resolved, _) => (Does::Ack, Some(RESOLVED), delivery.resolved_at),
+        (Reason::Acked, Some(Acknowledgement::Given { by, at })) => (Does::Ack, Some(by.as_str()), Some(*at)),
+        (Reason::Acked, Some(Acknowledgement::TakenBack { of })) => (Does::Unack, Some(of.as_str()), None),
+        _ => (Does::Add, None, None),
+    };
+    let body = match (form, delivery.acknowledgement) {
+        (Form::Whole, None) => Some(RawValue::from_string(native()).expect("our own body is JSON")),
+        _ => None,
     };
     let link = incident.incident_id.as_deref().unwrap_or_default().trim();
     let part = Part {
         id: delivery.incident.id.to_string(),
-        is_over: delivery.reason == Reason::Resolved,
-        over_at: delivery.resolved_at,
+        does,
+        acked_by,
+        acked_at,
         rule_id: cut(&incident.detected_by, RULE_BYTES_MAX),
         severity: incident.severity.as_str(),
         title: cut(&incident.title, TITLE_BYTES_MAX),
@@ -154,7 +178,7 @@ mod tests {
         assert_eq!(read["body"]["incident"]["cui_involved"], true);
         read["body"] = Value::Null;
         let expected = json!({
-            "id": "01935f1c-7c00-7000-8000-000000000001", "is_over": false, "rule_id": "audit_log_gap",
+            "id": "01935f1c-7c00-7000-8000-000000000001", "does": "add", "rule_id": "audit_log_gap",
             "severity": "critical", "title": "Audit log stopped on web-1",
             "description": "No audit event for 600 s.\nCheck auditd.", "created_at": "2026-11-02T03:04:05.678901Z",
             "nist_controls": ["3.3.4", "3.3.1"], "event_ids": [id.to_lowercase()], "link_number": 42, "body": null,
@@ -168,8 +192,27 @@ mod tests {
         let at = "2026-11-02T04:00:00Z".parse().ok();
         let over = Delivery { reason: Reason::Resolved, resolved_at: at, ..fixture::delivery(&incident) };
         let read = read(&over, Form::Columns);
-        assert_eq!((&read["is_over"], &read["over_at"]), (&json!(true), &json!("2026-11-02T04:00:00Z")));
+        assert_eq!((&read["does"], &read["acked_at"]), (&json!("ack"), &json!("2026-11-02T04:00:00Z")));
+        assert_eq!(read["acked_by"], "balefire: resolved");
         assert_eq!((&read["link_uuid"], &read["body"]), (&json!(incident.id.to_string()), &Value::Null));
+    }
+
+    #[test]
+    fn an_acknowledgement_says_whose_it_is_and_so_does_the_one_that_is_taken_back() {
+        let incident = fixture::incident();
+        let check = |acknowledgement: Acknowledgement, expected: Value| {
+            let acknowledgement = Some(&acknowledgement);
+            let acked = Delivery { reason: Reason::Acked, acknowledgement, ..fixture::delivery(&incident) };
+            let read = read(&acked, Form::Whole);
+            assert_eq!(json!([read["does"], read["acked_by"], read["acked_at"], read["body"]]), expected);
+        };
+        let by = "ann\0 '; --".to_owned();
+        let at = "2026-11-02T04:00:00Z".parse().expect("a constant time");
+        check(
+            Acknowledgement::Given { by: by.clone(), at },
+            json!(["ack", "ann\u{2400} '; --", "2026-11-02T04:00:00Z", null]),
+        );
+        check(Acknowledgement::TakenBack { of: by }, json!(["unack", "ann\u{2400} '; --", null, null]));
     }
 
     #[test]

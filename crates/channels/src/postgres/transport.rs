@@ -22,12 +22,16 @@ pub struct PostgresTransport {
     pub application: String,
     /// The table, and what may be done about it.
     pub table: PostgresTable,
+    /// How often the table is asked for acknowledgements that somebody set there; `None`: never.
+    pub poll: Option<Duration>,
     /// How much goes together; each insert is an exchange, each row a part.
     pub bounds: BulkBounds,
     /// How connections are protected.
     pub tls: PostgresTls,
     /// Own certificate authorities, PEM; the system's where there is none.
     pub ca_file: Option<PathBuf>,
+    /// The files of our own certificate, with the chain, and its key, PEM, where the server wants to see who we are.
+    pub identity: Option<(PathBuf, PathBuf)>,
     /// How long to wait for a connection and the login, for each server.
     pub connect_timeout: Duration,
     /// How long the server may take for one statement.

@@ -68,6 +68,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             reason,
             stands_in_for,
             resolved_at: None,
+            acknowledgement: None,
             plain: false,
             ack_url: None,
             reached: None,

@@ -34,6 +34,12 @@ fn its_settings_that_cannot_work_are_told() {
     check(&[("username", "u")], "stands beside a user in `url`");
     check(&[("url", "postgresql://u:hunter2@db/x"), ("password", "hunter2")], "stands beside a password in `url`");
     check(&[("ca_file", "/ca.pem"), ("sslmode", "require")], "`sslmode: verify-full` or `verify-ca` beside it");
+    check(&[("client_key", "/k.pem")], "`client_certificate` beside it");
+    check(&[("client_certificate", "/c.pem")], "`client_key` beside it");
+    check(
+        &[("client_certificate", "/c.pem"), ("client_key", "/k.pem"), ("sslmode", "disable")],
+        "an `sslmode` with TLS",
+    );
     check(&[("sslmode", "full")], "verify-full");
     check(&[("table", "a.b.c")], "is no name of a table");
     check(&[("table", "a.b\"; DROP")], "is no name of a table");

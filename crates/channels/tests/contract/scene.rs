@@ -132,6 +132,7 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         reason: Reason::Opened,
         stands_in_for: None,
         resolved_at: None,
+        acknowledgement: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -1,7 +1,7 @@
 //! How each route answers to one incident, for `balefire routes test`. Decides nothing: a test holds it to
 //! [`Routing::decide`].
 
-use super::{Routing, preset};
+use super::{HISTORY, Routing, preset};
 use crate::matcher::Reading;
 use balefire_model::Incident;
 use balefire_model::record::RouteTaken;
@@ -11,7 +11,7 @@ use serde::Serialize;
 /// One route's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// The route's name; the last step is the preset's, under `plan`, `shipped` or `custom`.
+    /// The route's name; behind them comes the preset's step, under `plan`, `shipped` or `custom`, and the history's.
     pub route: String,
     /// What it says.
     pub verdict: Verdict,
@@ -78,6 +78,12 @@ impl Routing {
             None => self.ask_preset(incident),
         };
         steps.push(Step { route: self.preset.as_str().to_owned(), verdict });
+        if self.history.is_some()
+            && let Some(RouteTaken { because, channels, muted_by, .. }) = self.decide(incident, now).routes.pop()
+        {
+            let verdict = Verdict::Matched { because, channels, muted_by, goes_on: true };
+            steps.push(Step { route: HISTORY.to_owned(), verdict });
+        }
         steps
     }
 

@@ -21,6 +21,9 @@ pub use finding::{Finding, FindingCode};
 pub use mute::told_muted;
 pub use preset::Preset;
 
+/// What the history is called where a decision names its routes.
+pub const HISTORY: &str = "history";
+
 /// One of the user's routes.
 #[derive(Clone, Debug, Default)]
 pub struct Route {
@@ -81,14 +84,16 @@ pub struct Routing {
     pub routes: Vec<Route>,
     /// Asked after them, unless a route took the incident and does not go on.
     pub preset: Preset,
-    /// Every channel's name and kind key, in the configuration's order.
+    /// Every channel's name and kind key, in the configuration's order; without `history`.
     pub channels: Vec<(String, String)>,
+    /// The channel that gets every incident, whatever the routes say.
+    pub history: Option<String>,
 }
 
 /// Who hears of an incident.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// The routes that took it, in order; the preset, under its own name, is the last.
+    /// The routes that took it, in order; then the preset, under its own name; then the history, under [`HISTORY`].
     pub routes: Vec<RouteTaken>,
     /// The channels, each once, in the order in which they were first named.
     pub channels: Vec<String>,
@@ -139,7 +144,19 @@ impl Routing {
         if decision.channels.is_empty() {
             decision.history_only = Some(nothing_sent.join("; "));
         }
+        if let Some(taken) = self.goes_into_history(decision.history_only.as_deref()) {
+            decision.history_only = None;
+            decision.take(taken);
+        }
         decision
+    }
+
+    /// That it goes into the history, where there is one; `alone`: why nobody else hears of it.
+    pub(crate) fn goes_into_history(&self, alone: Option<&str>) -> Option<RouteTaken> {
+        let history = self.history.clone()?;
+        let alone = alone.map(|why| format!("; nobody else hears of it: {why}")).unwrap_or_default();
+        let because = format!("every incident goes into the history{alone}");
+        Some(RouteTaken { route: HISTORY.to_owned(), because, channels: vec![history], muted_by: None })
     }
 
     /// What a route that takes the incident does with it.

@@ -22,7 +22,7 @@ fn route(name: &str, matchers: &[&str], to: &[&str], goes_on: bool) -> Route {
 fn routing(preset: Preset, kinds: &[&str], routes: Vec<Route>) -> Routing {
     // A channel is named after its kind.
     let channels = kinds.iter().map(|&kind| (format!("my-{kind}"), kind.to_owned())).collect();
-    Routing { routes, preset, channels }
+    Routing { routes, preset, channels, history: None }
 }
 
 /// The moment at which the tests ask.
@@ -296,4 +296,27 @@ fn a_step_after_the_response_time_waits_as_long_as_the_severity_allows() {
         decision.escalations.first().map(|(_, step)| step.after.as_secs())
     });
     assert_eq!(waits, [Some(60), Some(960), Some(3660), Some(86_460), None]);
+}
+
+#[test]
+fn a_history_gets_every_incident_after_all_routes_and_nobody_else_gets_more_or_less() {
+    let none = route("none", &["severity = info"], &[], false);
+    let some = route("some", &["severity = high"], &["my-email"], false);
+    let mut routing = routing(Preset::Shipped, KINDS, vec![none, some]);
+    let before = |routing: &Routing, severity, cui| routing.decide(&incident(severity, cui), noon());
+    let without: Vec<Decision> = Severity::ALL.into_iter().map(|severity| before(&routing, severity, true)).collect();
+    routing.history = Some("history".to_owned());
+    for (severity, without) in Severity::ALL.into_iter().zip(without) {
+        let with = before(&routing, severity, true);
+        let (last, others) = with.channels.split_last().unwrap();
+        assert_eq!((last.as_str(), others), ("history", without.channels.as_slice()), "{severity}");
+        assert_eq!((with.history_only, &with.escalations), (None, &without.escalations));
+        let because = &with.routes.last().unwrap().because;
+        let alone = without.history_only.map(|why| format!("; nobody else hears of it: {why}")).unwrap_or_default();
+        assert_eq!(*because, format!("every incident goes into the history{alone}"));
+        let explained = routing.explain(&incident(severity, true), noon());
+        let Verdict::Matched { because: told, channels, .. } = &explained.last().unwrap().verdict else { panic!() };
+        assert_eq!((told, channels.as_slice()), (because, &["history".to_owned()][..]));
+    }
+    assert!(routing.findings().iter().all(|finding| finding.subject != "history"));
 }

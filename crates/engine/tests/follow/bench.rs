@@ -57,6 +57,7 @@ pub fn settings(channels: Vec<ChannelPolicy>, escalate: &[(u64, &str)]) -> Arc<S
         routes: vec![tests, route("own", "detected_by =~ \"balefire[.].*\"", "pager")],
         preset: Preset::Custom,
         channels: channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect(),
+        history: None,
     };
     let channels = channels.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
     Arc::new(Settings { routing, channels, digest: "d".to_owned(), ..Settings::default() })

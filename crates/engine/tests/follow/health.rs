@@ -95,3 +95,19 @@ fn a_recovery_is_told_also_where_somebody_resolved_the_failure_before() {
     let said = format!("The incident that told so, {}, was resolved before that.", failing.id);
     assert!(recovered.description.contains(&said), "{}", recovered.description);
 }
+
+#[test]
+fn a_history_tells_nobody_and_has_also_what_is_told_while_it_fails() {
+    let mut with = (*pair()).clone();
+    with.routing.history = Some("history".to_owned());
+    with.channels.insert("history".to_owned(), channel("history"));
+    let mut bench = Bench::new(std::sync::Arc::new(with));
+    bench.submit(0, 1, Severity::High);
+    let words = bench.end(1, "history", rejected(Cause::Auth));
+    assert_eq!(words[..3], ["history fails: auth", "balefire.channel_failing", "tell: pager history"], "{words:?}");
+    // The one that people hear over fails, too: a table is nobody.
+    bench.end(2, "hook", rejected(Cause::Auth));
+    let words = bench.end(3, "pager", rejected(Cause::Auth));
+    assert_eq!(words[..3], ["pager fails: auth", "balefire.channel_failing", "tell: history"], "{words:?}");
+    assert_eq!(bench.alarms(), 1);
+}

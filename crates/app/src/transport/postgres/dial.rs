@@ -50,12 +50,15 @@ pub(super) enum DialError {
 
 /// The certificate check that a channel asks for; none where it uses no TLS.
 pub(super) fn connector(settings: &PostgresTransport) -> Result<Option<TlsConnector>, TlsError> {
-    let config = match settings.tls {
+    let mut config = match settings.tls {
         PostgresTls::Disable => return Ok(None),
         PostgresTls::VerifyFull => tls::client_config(settings.ca_file.as_deref())?,
         PostgresTls::VerifyCa => lenient(Some(chain_verifier(settings)?))?,
         PostgresTls::Prefer | PostgresTls::Require => lenient(None)?,
     };
+    if let Some((certificate, key)) = &settings.identity {
+        config.client_auth_cert_resolver = tls::identity(certificate, key)?;
+    }
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
