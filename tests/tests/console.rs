@@ -120,3 +120,41 @@ fn without_a_terminal_each_incident_is_one_plain_line() {
     );
     assert!(!text.contains(['\u{1b}', '╭']), "{text}");
 }
+
+/// A process that ends with its handle.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+#[test]
+fn standard_output_gets_one_line_for_each_in_the_words_of_the_released_engine() {
+    let site = Site::new(&CONFIG.replace("console: {}", "console: {to: stdout, dialect: shipped}"));
+    let shown = site.path("stdout");
+    let file = std::fs::File::create(&shown).expect("the directory is ours");
+    let server = site.command(&["serve", "--log", "error"]).stdout(file).spawn();
+    let _server = Ends(server.expect("the binary can be started"));
+    wait::until("the server answers on its socket", || {
+        let asked = Connection::unix(&site.path("data/balefire.sock")).and_then(|mut c| c.get("/readyz"));
+        match asked {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) => Err(answer.text()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    send(
+        &site,
+        &json!({"title": "one\r\n[ALERT] forged", "severity": "high", "detected_by": "r", "cui_involved": true}),
+    );
+    send(&site, &json!({"title": "two", "severity": "low", "detected_by": "r"}));
+    let text = wait::until("both are shown", || match std::fs::read_to_string(&shown).unwrap_or_default() {
+        text if text.lines().count() >= 2 => Ok(text),
+        text => Err(text),
+    });
+    assert_eq!(text, "[ALERT] [CUI] [HIGH] one\\r\\n[ALERT] forged (rule=r)\n[ALERT] [LOW] two (rule=r)\n");
+}

@@ -1,18 +1,22 @@
-//! The console kind: a boxed panel on a terminal, a plain line elsewhere, on standard error. Says what is shown; whether
+//! The console kind: a boxed panel on a terminal, a plain line elsewhere, on standard error or standard output. Says what is shown; whether
 //! there is a terminal, how wide it is and whether it takes colours is the transport's business.
 
 use crate::dialect::{self, Dialect};
 use crate::mark;
 use crate::template::{Form, Template, made};
-use crate::{Channel, Host, Kind, Limits, Panel, Reply, Request, Screen, Step, Transport, reply, shown};
+use crate::{Channel, ConsoleStream, Host, Kind, Limits, Panel, Reply, Request, Screen, Step, Transport, reply, shown};
 use anstyle::{AnsiColor, Color, Style};
 use balefire_model::settings::Reader;
 use balefire_model::{Delivery, Incident, Reason, Severity};
 use std::time::Duration;
 
 /// The entry in the list of kinds.
-pub(crate) const KIND: Kind =
-    Kind { key: "console", about: "a panel or a line on standard error", sample: &[], resolve };
+pub(crate) const KIND: Kind = Kind {
+    key: "console",
+    about: "a panel or a line on standard error, or lines on standard output",
+    sample: &[],
+    resolve,
+};
 
 /// A screenful: more than this scrolls away what matters.
 const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
@@ -22,18 +26,23 @@ const TEMPLATE_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Debug)]
 struct Console {
+    stream: ConsoleStream,
     dialect: Dialect,
     template: Option<Template>,
 }
 
 fn resolve(reader: &Reader<'_>, _: &Host) -> Box<dyn Channel> {
+    let streams = [("stderr", ConsoleStream::Stderr), ("stdout", ConsoleStream::Stdout)];
+    let doc =
+        "Where it is shown: `stderr`, with panels on a terminal, or `stdout`, a line each, without panels and colours.";
+    let stream = reader.one_of("to", doc, &streams).default_shown(ConsoleStream::Stderr, "stderr");
     let dialect = reader
         .one_of("dialect", "Which texts are shown: our own, or those of the BT-08 engine.", dialect::WORDS)
         .default_shown(Dialect::Native, "native");
     let doc = "What is shown as a template in Jinja syntax, one or several lines, instead of a dialect's; docs/templates.md has \
                the names that it knows. The dialect's text is shown where it fails.";
     let template = Template::read(reader, "template", doc, Form::Lines, TEMPLATE_BYTES_MAX);
-    Box::new(Console { dialect, template })
+    Box::new(Console { stream, dialect, template })
 }
 
 impl Channel for Console {
@@ -48,7 +57,7 @@ impl Channel for Console {
     }
 
     fn transport(&self) -> Transport {
-        Transport::Console
+        Transport::Console(self.stream)
     }
 
     fn step(&self, delivery: &Delivery<'_>, replies: &[Reply]) -> Step {

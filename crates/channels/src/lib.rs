@@ -188,11 +188,20 @@ pub enum Step {
     Done(Outcome),
 }
 
+/// Where a console shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsoleStream {
+    /// Standard error: panels on a terminal, lines elsewhere.
+    Stderr,
+    /// Standard output: lines, for programs.
+    Stdout,
+}
+
 /// What the application opens for a channel.
 #[derive(Clone, Debug)]
 pub enum Transport {
-    /// Standard error.
-    Console,
+    /// Standard error or standard output.
+    Console(ConsoleStream),
     /// HTTP/1.1 requests.
     Http(HttpTransport),
     /// HTTP/1.1 requests with many deliveries in each.

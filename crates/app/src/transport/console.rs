@@ -1,8 +1,8 @@
-//! Panels on a terminal, plain lines elsewhere, on standard error. Knows how to draw, not what is drawn.
+//! Panels on a terminal, plain lines elsewhere, on standard error; plain lines on standard output. Knows how to draw, not what is drawn.
 
 use super::{describe, no_answer};
 use anstyle::Style;
-use balefire_channels::{Panel, Reply, Screen};
+use balefire_channels::{ConsoleStream, Panel, Reply, Screen};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -52,7 +52,7 @@ const WIDTH_MIN: u16 = 24;
 /// so that a reader who stopped cannot block us for longer than we choose.
 const WRITE_BYTES_MAX: usize = 4096;
 
-/// Standard error for one channel. The writes run on a blocking thread, at most one at a time.
+/// Standard error or standard output for one channel. The writes run on a blocking thread, at most one at a time.
 pub(super) struct Console {
     out: Arc<Out>,
     /// A batch that was given up on may still be waiting for the reader; the next one waits for it.
@@ -60,29 +60,38 @@ pub(super) struct Console {
 }
 
 struct Out {
+    /// What people call it.
+    name: &'static str,
     to: OwnedFd,
     terminal: Terminal,
     patience: Duration,
 }
 
 impl Console {
-    /// Takes standard error; waits at most `patience` for a reader who has stopped.
+    /// Takes the stream; waits at most `patience` for a reader who has stopped. `terminal` is what standard error can show.
     ///
     /// # Errors
-    /// Where standard error is closed or no more files can be opened.
-    pub(super) fn open(terminal: Terminal, patience: Duration) -> io::Result<Console> {
-        Ok(Console::over(io::stderr().as_fd().try_clone_to_owned()?, terminal, patience))
+    /// Where the stream is closed or no more files can be opened.
+    pub(super) fn open(stream: ConsoleStream, terminal: Terminal, patience: Duration) -> io::Result<Console> {
+        let (name, to, terminal) = match stream {
+            ConsoleStream::Stderr => ("standard error", io::stderr().as_fd().try_clone_to_owned()?, terminal),
+            ConsoleStream::Stdout => {
+                let to = io::stdout().as_fd().try_clone_to_owned()?;
+                ("standard output", to, Terminal { is_terminal: false, ..terminal })
+            }
+        };
+        Ok(Console::over(Out { name, to, terminal, patience }))
     }
 
-    fn over(to: OwnedFd, terminal: Terminal, patience: Duration) -> Console {
-        Console { out: Arc::new(Out { to, terminal, patience }), under_way: None }
+    fn over(out: Out) -> Console {
+        Console { out: Arc::new(out), under_way: None }
     }
 
     /// Shows screens in order; one reply each. Cancel-safe.
     pub(super) async fn exec(&mut self, screens: Vec<Screen>) -> Vec<Reply> {
         if let Some(task) = &mut self.under_way {
             if let Err(error) = task.await {
-                tracing::error!(%error, "showing alerts on standard error failed");
+                tracing::error!(stream = self.out.name, %error, "showing alerts failed");
             }
             self.under_way = None;
         }
@@ -91,7 +100,7 @@ impl Console {
         let task = self.under_way.insert(tokio::task::spawn_blocking(move || out.show(&screens)));
         let ended = task.await;
         self.under_way = None;
-        ended.unwrap_or_else(|error| vec![no_answer(format!("standard error: {error}")); count])
+        ended.unwrap_or_else(|error| vec![no_answer(format!("{}: {error}", self.out.name)); count])
     }
 }
 
@@ -115,8 +124,8 @@ impl Out {
             Err((written, error)) => (written, Some(error)),
         };
         let reply = |end: usize| match &error {
-            Some(error) if end > written => no_answer(format!("standard error: {}", describe(error))),
-            _ => Reply::Written("shown on standard error".to_owned()),
+            Some(error) if end > written => no_answer(format!("{}: {}", self.name, describe(error))),
+            _ => Reply::Written(format!("shown on {}", self.name)),
         };
         ends.into_iter().map(reply).collect()
     }

@@ -20,7 +20,8 @@ fn screen(title: &str, lines: &[&str]) -> Screen {
 async fn shown(terminal: Terminal, screens: Vec<Screen>) -> String {
     let (mut reader, writer) = io::pipe().unwrap();
     let count = screens.len();
-    let mut console = Console::over(writer.into(), terminal, Duration::from_secs(5));
+    let mut console =
+        Console::over(Out { name: "standard error", to: writer.into(), terminal, patience: Duration::from_secs(5) });
     let reading = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -100,7 +101,12 @@ async fn more_than_the_pipe_holds_arrives_whole_and_in_order() {
 #[tokio::test]
 async fn a_reader_who_stopped_fails_what_it_did_not_take() {
     let (_reader, writer) = io::pipe().unwrap();
-    let mut console = Console::over(writer.into(), PLAIN, Duration::from_millis(20));
+    let mut console = Console::over(Out {
+        name: "standard error",
+        to: writer.into(),
+        terminal: PLAIN,
+        patience: Duration::from_millis(20),
+    });
     let title = "x".repeat(WRITE_BYTES_MAX);
     let replies = console.exec((0..40).map(|_| screen(&title, &[])).collect()).await;
     let written = replies.iter().take_while(|reply| matches!(reply, Reply::Written(_))).count();
@@ -114,7 +120,14 @@ async fn a_reader_who_stopped_fails_what_it_did_not_take() {
 async fn a_reader_who_left_is_a_failure() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    let replies = Console::over(writer.into(), PLAIN, Duration::from_secs(5)).exec(vec![screen("a", &[])]).await;
+    let replies = Console::over(Out {
+        name: "standard error",
+        to: writer.into(),
+        terminal: PLAIN,
+        patience: Duration::from_secs(5),
+    })
+    .exec(vec![screen("a", &[])])
+    .await;
     let Reply::Failed { detail, .. } = &replies[0] else { panic!("{replies:?}") };
     assert!(detail.contains("Broken pipe"), "{detail}");
 }

@@ -158,8 +158,8 @@ pub(crate) fn open(
             worker::Line::Postgres(Arc::new(postgres::Postgres::open(*settings).map_err(tls)?))
         }
         Transport::Exec(settings) => worker::Line::Exec(exec::Exec::open(name, settings)),
-        Transport::Console => {
-            let console = console::Console::open(terminal, patience)
+        Transport::Console(stream) => {
+            let console = console::Console::open(stream, terminal, patience)
                 .map_err(|source| OpenError::Console { channel: name.to_owned(), source })?;
             worker::Line::Console(console)
         }

@@ -159,7 +159,7 @@ fn only_the_right_kind_of_success_is_a_delivery() {
                 (Transport::Exec(_), Reply::Exec(reply)) => reply.status == ExecStatus::Ok,
                 (Transport::Mongo(_), Reply::Written(_) | Reply::DocumentRefused { code: 11_000, .. }) => true,
                 (Transport::Postgres(_), Reply::Written(_)) => true,
-                (Transport::Console | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
+                (Transport::Console(_) | Transport::Syslog(_) | Transport::File(_), Reply::Written(_)) => true,
                 _ => false,
             };
             assert_eq!(outcome(channel.as_ref(), reply.clone()).is_delivered(), success, "{name}: {reply:?}");

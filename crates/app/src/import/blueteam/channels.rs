@@ -167,7 +167,9 @@ impl Making<'_, '_> {
             }
             Dialect::Shipped => self.is_on(VERBOSE, false, "channels.console"),
         };
-        shown.then(|| Out::Map(vec![self.dialect()]))
+        // The released engine prints, and what reads that goes on reading it.
+        let to = (self.dialect == Dialect::Shipped).then(|| ("to".to_owned(), Out::text("stdout")));
+        shown.then(|| Out::Map(to.into_iter().chain([self.dialect()]).collect()))
     }
 
     fn history(&mut self) -> Option<Out> {

@@ -209,6 +209,7 @@ channels:
       dialect: shipped
   console:
     console:
+      to: stdout
       dialect: shipped
   alert_history:
     postgres:
