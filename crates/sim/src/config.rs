@@ -6,7 +6,9 @@ use balefire_channels::{Channel, Host, Kind};
 use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
-use balefire_engine::{ChannelPolicy, Digest, Fallback, FallbackOn, Rate, Retry, RunSettings, Settings, Stale, Storm};
+use balefire_engine::{
+    ChannelPolicy, Digest, Fallback, FallbackOn, Rate, ReportSettings, Retry, RunSettings, Settings, Stale, Storm,
+};
 use balefire_model::Severity;
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
 use jiff::civil::Time;
@@ -75,9 +77,12 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         kinds.push(((*name).to_owned(), (*kind).to_owned()));
     }
     let runs = RunSettings { close_after: Duration::from_secs(aside.pick(&[10, 600, 21_600])) };
+    let reports = aside.chance(500).then(|| ReportSettings {
+        report_within: Duration::from_secs(aside.pick(&[600, 7_200, 86_400])),
+        remind_before: Duration::from_secs(aside.pick(&[0, 300, 3_600])),
+    });
     let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds, history: None };
-    let settings =
-        Settings { routing, channels: policies, digest: format!("configuration {number}"), runs, reports: None };
+    let settings = Settings { routing, channels: policies, digest: format!("configuration {number}"), runs, reports };
     Config { settings: Arc::new(settings), channels }
 }
 

@@ -5,9 +5,10 @@ use crate::ledger::Ledger;
 use crate::people::{Request, incidents};
 use crate::plan::SECOND;
 use crate::process::{Letter, Process, ReplyTo};
+use crate::random::Random;
 use crate::world::{BEGINNING, World};
 use balefire_engine::{Answer, DeadLetterFilter, DeadLetterOrder, Input, Submission};
-use balefire_model::record::{InputRead, StateChanged};
+use balefire_model::record::{InputRead, ReportStep, Reporting, StateChanged};
 use balefire_model::{Cause, IncidentId, State};
 use jiff::Timestamp;
 
@@ -88,6 +89,13 @@ impl World {
             return;
         }
         let incident = known[self.random.index(few)];
+        // Drawn aside: reports do not change what else the seed's life is made of.
+        if Random::new(self.random.clone().next()).chance(100) {
+            let step = ReportStep::Reported { by: by.clone(), reference: String::new() };
+            let report = Input::Report(Reporting { incident, step });
+            self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(report) });
+            return;
+        }
         let state = self.random.pick(&[State::Acked, State::Resolved, State::Resolved]);
         let change = StateChanged { incident, state, by: by.clone(), comment: String::new() };
         self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });

@@ -6,6 +6,7 @@ use crate::follow::Follow;
 use crate::health::Telling;
 use crate::lane::Lane;
 use crate::network::{Sighting, mark};
+use crate::reports::Reports;
 use crate::runs::Runs;
 use crate::summary::Summaries;
 use balefire_engine::{ChannelPolicy, OWN_SOURCE, RUN_ENDED, RUN_STARTED, Settings};
@@ -101,6 +102,7 @@ pub(crate) struct Ledger {
     pub summaries: Summaries,
     pub telling: Telling,
     pub runs: Runs,
+    pub reports: Reports,
     /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
     seen: BTreeMap<(String, String), (usize, BTreeSet<String>)>,
     /// Whether one channel never fails.
@@ -164,18 +166,21 @@ impl Ledger {
             }
             Record::ClockSetBack(set) => self.clock_set_back(set.from.duration_since(at)),
             Record::RunEnded(ended) => self.run_ended(ended),
-            Record::Assigned(_) | Record::Noted(_) | Record::Reporting(_) => {}
+            Record::Reporting(reporting) => self.reporting(at, reporting),
+            Record::Assigned(_) | Record::Noted(_) => {}
             Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
 
     fn accepted(&mut self, incident: &Incident) {
+        // What tells of a report has the title of another incident in its own.
+        let tells_of_report = self.tells_of_report(incident);
         let mark = mark(&incident.title).unwrap_or_default();
-        *self.marks.entry(mark.clone()).or_default() += 1;
+        *self.marks.entry(mark.clone()).or_default() += u32::from(!tells_of_report);
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));
         let tells_of_run = [RUN_STARTED, RUN_ENDED].contains(&incident.detected_by.as_str());
-        if !tells_of_run && !self.summary_accepted(incident) {
+        if !tells_of_run && !tells_of_report && !self.summary_accepted(incident) {
             self.check_own(incident);
         }
     }
@@ -313,6 +318,7 @@ impl Ledger {
             lane.forget_starts();
         }
         self.follow.steps.values_mut().for_each(|step| step.due -= by);
+        self.set_reports_back(by);
     }
 
     /// Somebody sent a dead letter on its way again.
@@ -561,6 +567,7 @@ impl Ledger {
         }
         self.faults.append(&mut faults);
         self.check_runs();
+        self.check_reports();
     }
 
     /// How many deliveries were decided on, how many attempts were made and how many messages arrived.

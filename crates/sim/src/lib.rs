@@ -17,6 +17,7 @@ mod people;
 mod plan;
 mod process;
 mod random;
+mod reports;
 mod runs;
 mod summary;
 mod trace;

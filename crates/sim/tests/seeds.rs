@@ -47,7 +47,7 @@ fn thousands_of_lives_keep_every_promise() {
     assert!(total(|life| life.moved) > LIVES / 10);
     assert!(total(|life| life.summaries) > LIVES / 10);
     assert!(total(|life| life.summarised) > 2 * total(|life| life.summaries), "a summary stands for many");
-    for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged"] {
+    for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged", "reporting"] {
         assert!(kind(record) > LIVES / 40, "{record}: {}", kind(record));
     }
     assert!(2 * total(|life| life.attempts) > 3 * total(|life| life.deliveries), "many attempts have to be repeated");
