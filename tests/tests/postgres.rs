@@ -6,16 +6,13 @@ use balefire_tests::pooler::Pooler;
 use balefire_tests::postgres::{DATABASE, PASSWORD, PLAN, Postgres, SHIPPED, USER};
 use balefire_tests::relay::Relay;
 use balefire_tests::server::{Server, Site};
-use balefire_tests::{note, wait};
+use balefire_tests::wait;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How many incidents the long test sends.
-const INCIDENTS: usize = 10_000;
 
 fn site_as(user: &str, password: &str, address: impl Display, more: &str) -> Site {
     Site::new(&format!(
@@ -533,32 +530,4 @@ fn a_pooler_may_stand_between_and_nothing_of_ours_is_left_in_its_session() {
         }
     }
     each_is_there_once(&postgres, "alert_id", &ids);
-}
-
-#[test]
-fn ten_thousand_incidents_are_ten_thousand_rows_though_the_server_goes_five_times() {
-    let Some(mut postgres) = Postgres::start(SHIPPED) else { return };
-    let site = site(postgres.address, ", create: shipped");
-    let server = site.start();
-    let mut ids = Vec::with_capacity(INCIDENTS);
-    let mut goings = Vec::new();
-    for batch in 0..INCIDENTS / 200 {
-        ids.extend(send(&server, batch, 200));
-        // It goes while more is to come, three times in the middle of whatever it does.
-        if batch % 10 == 4 {
-            let before = goings.last().copied().unwrap_or(0);
-            goings.push(wait::until("more rows come", || match postgres.count() {
-                more if more > before => Ok(more),
-                none => Err(none.to_string()),
-            }));
-            if batch % 20 == 4 { postgres.crash() } else { postgres.stop() }
-        }
-        if batch % 10 == 8 {
-            postgres.resume();
-        }
-    }
-    wait_until_empty(&server);
-    assert_eq!((ids.len(), goings.len()), (INCIDENTS, 5));
-    each_is_there_once(&postgres, "balefire_id", &ids);
-    note(&format!("{} incidents, the server went when it had {goings:?}: {} rows", ids.len(), postgres.count()));
 }

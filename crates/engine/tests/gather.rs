@@ -8,7 +8,7 @@ use balefire_engine::{
     Act, ChannelPolicy, Digest, Engine, Gather, GatherCause, Input, Job, SUMMARY, Settings, Stale, Storm, Submission,
     Tally,
 };
-use balefire_model::record::StateChanged;
+use balefire_model::record::{Planned, StateChanged};
 use balefire_model::{Cause, Incident, IncidentId, Outcome, Reason, Record, Severity, State};
 use jiff::tz::TimeZone;
 use made::{at, incident};
@@ -28,6 +28,11 @@ struct Bench {
 impl Bench {
     /// Everything goes to one channel.
     fn new(policy: ChannelPolicy) -> Bench {
+        Bench::beside(policy, None)
+    }
+
+    /// And to the history.
+    fn beside(policy: ChannelPolicy, history: Option<ChannelPolicy>) -> Bench {
         let policy = ChannelPolicy { name: "chat".to_owned(), kind: "webhook".to_owned(), ..policy };
         let route = Route {
             name: "all".to_owned(),
@@ -39,9 +44,9 @@ impl Bench {
             routes: vec![route],
             preset: Preset::Custom,
             channels: vec![("chat".to_owned(), "webhook".to_owned())],
-            history: None,
+            history: history.as_ref().map(|policy| policy.name.clone()),
         };
-        let channels = [("chat".to_owned(), policy)].into();
+        let channels = [policy].into_iter().chain(history).map(|policy| (policy.name.clone(), policy)).collect();
         let settings = Arc::new(Settings { routing, channels, digest: "d".to_owned(), ..Settings::default() });
         let mut engine = Engine::default();
         let records = engine.resume(at(0), "0", settings).records;
@@ -138,6 +143,32 @@ fn a_storm_of_lows_becomes_one_message_and_criticals_pass_it() {
     assert_eq!(bench.jobs[0].reason, Reason::Summary);
     bench.end_all(12, &delivered());
     assert_eq!(bench.engine.state().pending(), 0, "each of the 5,000 has an ending");
+}
+
+#[test]
+fn a_history_has_each_of_those_that_became_one_message_and_that_one_too() {
+    let table =
+        ChannelPolicy { name: "table".to_owned(), kind: "postgres".to_owned(), in_flight: 8, ..Default::default() };
+    let mut bench = Bench::beside(storm(), Some(table));
+    bench.submit(1, lows(1..101));
+    for seconds in 2..40 {
+        bench.end_all(seconds, &delivered());
+        bench.step(seconds, Input::Tick);
+        if !bench.gathers.is_empty() {
+            bench.count(seconds);
+        }
+    }
+    assert_eq!((bench.summaries().len(), bench.engine.state().pending()), (1, 0));
+    let routed: Vec<&[Planned]> = bench
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Routed(routed) => Some(routed.deliveries.as_slice()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(routed.len(), 101);
+    assert!(routed.iter().all(|to| to.iter().filter(|planned| planned.channel == "table").count() == 1), "{routed:?}");
 }
 
 #[test]

@@ -241,3 +241,21 @@ fn what_a_run_could_not_deliver_stands_in_the_notice_of_its_end() {
     let told = &bench.incident(bench.ended()[0]).description;
     assert!(told.contains("Given up by channel chat meanwhile: 1"), "{told}");
 }
+
+#[test]
+fn a_history_has_every_record_and_mark_of_a_run_and_what_tells_of_it() {
+    let mut with = (*settings()).clone();
+    with.routing.history = Some("table".to_owned());
+    let table = ChannelPolicy { name: "table".to_owned(), in_flight: 8, ..ChannelPolicy::default() };
+    with.channels.insert("table".to_owned(), table);
+    let mut bench = Bench::new();
+    bench.step(1, Input::Configure(Arc::new(with)));
+    for mark in [RunMark::Begin, RunMark::Record, RunMark::End] {
+        bench.send(2, "audit", mark);
+    }
+    let tables: Vec<usize> = bench
+        .routed()
+        .map(|routed| routed.deliveries.iter().filter(|planned| planned.channel == "table").count())
+        .collect();
+    assert_eq!(tables, [1; 5], "three of the run, its begin and its end");
+}
