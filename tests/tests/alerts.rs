@@ -165,10 +165,12 @@ fn a_test_goes_through_the_routes_or_to_one_channel() {
     let _server = site.start();
     let told = expect(&site.run(&["alerts", "test"]), 0);
     assert!(told.contains("hook: delivered"), "{told}");
+    let told = expect(&site.run(&["alerts", "test"]), 0);
+    assert!(told.contains("hook: delivered"), "a second one is no repeat: {told}");
     let told = expect(&site.run(&["alerts", "test", "--severity", "low"]), 0);
     assert!(told.contains("recorded only"), "{told}");
     let told = parsed(&expect(&site.run(&["alerts", "test", "--channel", "hook", "--json"]), 0));
     assert_eq!(told["deliveries"][0]["status"], "delivered", "{told}");
-    assert_eq!(sink.count(), 2);
+    assert_eq!(sink.count(), 3);
     assert!(expect(&site.run(&["alerts", "test", "--channel", "hok"]), 5).contains("hook"));
 }

@@ -116,7 +116,7 @@ fn shown(found: &Value, screen: Screen) -> String {
     let count = |name: &str| found["dfars"][name].as_u64().unwrap_or_default();
     if count("reportable") > 0 {
         let (reportable, reported, overdue) = (count("reportable"), count("reported"), count("overdue"));
-        let told = format!("{reportable} must be reported, {reported} were, {overdue} not within 72 h");
+        let told = format!("{reportable} must be reported, {reported} reported, {overdue} overdue or late");
         shown.push_str(&format!("\nDFARS 252.204-7012: {told}\n"));
     }
     shown
@@ -216,7 +216,7 @@ ALL  OPEN  ACKED  RESOLVED  ACK MEDIAN  ACK P90  ACK MAX  END MEDIAN  END P90  E
 3    1     1      1         30s         10m 0s   10m 0s   -           -        -        1        1     1        brute\\u{1b}[2J
 4 incidents of other rules
 
-DFARS 252.204-7012: 2 must be reported, 1 were, 0 not within 72 h
+DFARS 252.204-7012: 2 must be reported, 1 reported, 0 overdue or late
 ";
         assert_eq!(shown(&found, Screen::default()), expected);
     }

@@ -5,6 +5,7 @@ use crate::cli::client::{Question, Reach, encoded};
 use crate::cli::output::Output;
 use crate::cli::parts::JSON;
 use crate::cli::{Exit, Failure, Place, channels};
+use crate::ids;
 use balefire_model::Severity;
 use bytes::Bytes;
 use clap::Args;
@@ -58,6 +59,8 @@ impl Test {
             "severity": self.severity.as_str(),
             "detected_by": self.rule,
             "labels": { "test": "true" },
+            // Each test is a matter of its own: no repeat of the one before.
+            "fingerprint": format!("balefire.test {}", ids::incident()),
         })
     }
 }
