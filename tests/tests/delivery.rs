@@ -230,7 +230,7 @@ fn dead_letters_are_purged_only_by_name_and_for_a_reason() {
     hook.always(Reply::status(410));
     let site = site(&[("hook", &hook, "")], "  - {name: all, to: [hook]}");
     let mut server = site.start();
-    let ids: Vec<String> = (0..3).map(|_| server.accept(&incident("T", "low"))).collect();
+    let ids: Vec<String> = (0..3).map(|nth| server.accept(&incident(&format!("T {nth}"), "low"))).collect();
     wait_for_dead_letters(&server, 3);
     for (body, expected) in [
         (json!({ "reason": "old" }), "this names no dead letters"),

@@ -89,7 +89,13 @@ fn a_mail_server_that_does_not_know_the_recipient_ends_the_mail_with_its_reply_a
     let sink = Sink::start();
     let site = site(postfix.plain.port(), "tls: none", &sink);
     let server = site.start();
-    let ids: Vec<String> = (0..4).map(|_| server.accept(&incident())).collect();
+    let ids: Vec<String> = (0..4)
+        .map(|nth| {
+            let mut incident = incident();
+            incident["labels"] = json!({"number": nth.to_string()});
+            server.accept(&incident)
+        })
+        .collect();
     for id in &ids {
         let ended = wait_for_mail(&server, id, "it was given up", |mail| mail["status"]["given_up"].is_object());
         let reason = ended["status"]["given_up"]["reason"].as_str().expect("a reason");

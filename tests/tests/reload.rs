@@ -7,7 +7,7 @@ use serde_json::json;
 
 fn config(sink: &Sink, to: &str) -> String {
     format!(
-        "channels:\n  one: {{webhook: {{url: \"{0}/one\"}}}}\n  two: {{webhook: {{url: \"{0}/two\"}}}}\nrouting: custom\nroutes: [{{name: all, to: [{to}]}}]\n",
+        "channels:\n  one: {{webhook: {{url: \"{0}/one\"}}}}\n  two: {{webhook: {{url: \"{0}/two\"}}}}\ndedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [{to}]}}]\n",
         sink.url()
     )
 }

@@ -36,7 +36,7 @@ fn site(rsyslog: &Rsyslog, certificates: &Certificates, settings: &str) -> Site 
          tcp: {{syslog: {{to: \"tcp://{tcp}\"{settings}}}, {shared}}}\n  \
          tls: {{syslog: {{to: \"tls://localhost:{tls}\", ca_file: \"{ca}\"{settings}}}, {shared}}}\n  \
          local: {{syslog: {{to: \"{local}\"{settings}}}, {shared}}}\n\
-         routing: custom\nroutes: [{{name: all, to: [udp, tcp, tls, local]}}]\n",
+         dedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [udp, tcp, tls, local]}}]\n",
         udp = rsyslog.udp,
         tcp = rsyslog.tcp,
         tls = rsyslog.tls.port(),

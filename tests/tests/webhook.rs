@@ -34,7 +34,11 @@ fn site(channels: &[(&str, String)]) -> Site {
         .map(|(name, settings)| format!("  {name}: {{webhook: {{{settings}}}, retry: {{initial: 200ms, cap: 1s}}}}\n"))
         .collect();
     let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
-    Site::new(&format!("channels:\n{lines}routing: custom\nroutes: [{{name: all, to: [{}]}}]\n", names.join(", ")))
+    // The same incident again and again is the point of some of these tests.
+    Site::new(&format!(
+        "channels:\n{lines}dedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [{}]}}]\n",
+        names.join(", ")
+    ))
 }
 
 fn to(sink: &Sink, more: &str) -> String {

@@ -155,6 +155,7 @@ impl Metrics {
                     FollowUp::Acknowledgement(_) => "acked",
                     FollowUp::Escalated(_) => "escalated",
                     FollowUp::Fallback { .. } => "fallback",
+                    FollowUp::Repeated(_) => "repeated",
                 };
                 self.follow_ups.get_or_create(&ByKind { kind }).inc();
             }

@@ -4,7 +4,9 @@
 use crate::config::Config;
 use balefire_engine::QueueStatus;
 use balefire_engine::route::{response_time, told_muted};
-use balefire_model::record::{AttemptEnded, FollowedUp, Next, Planned, ReportStep, RouteTaken, Routed, RunEnd};
+use balefire_model::record::{
+    AttemptEnded, Escalation, FollowedUp, Next, Planned, ReportStep, RouteTaken, Routed, RunEnd,
+};
 use balefire_model::text::one_line;
 use balefire_model::{IncidentId, Outcome, Position, Record, State};
 use balefire_store::view::{
@@ -22,6 +24,11 @@ pub(crate) struct Shown<'a> {
     incident: &'a RawValue,
     state: State,
     accepted_at_position: Position,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_of: Option<IncidentId>,
+    repeats: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen: Option<Timestamp>,
     changes: &'a [Change],
     #[serde(skip_serializing_if = "Option::is_none")]
     assigned_to: Option<&'a str>,
@@ -76,6 +83,9 @@ fn shown(view: &IncidentView) -> Result<Shown<'_>, serde_json::Error> {
         incident: serde_json::from_slice(&view.json)?,
         state: view.row.state,
         accepted_at_position: view.accepted_at,
+        repeat_of: view.row.repeat_of,
+        repeats: view.row.repeats,
+        last_seen: view.row.last_seen,
         changes: &view.changes,
         assigned_to: view.row.assigned_to.as_deref(),
         assignments: &view.assignments,
@@ -106,6 +116,9 @@ pub(crate) fn why(view: &IncidentView, lines: &[StoryLine]) -> Value {
         "title": view.row.title,
         "severity": view.row.severity,
         "state": view.row.state,
+        "repeat_of": view.row.repeat_of,
+        "repeats": view.row.repeats,
+        "last_seen": view.row.last_seen,
         "ending": collected(view, lines).unwrap_or_else(|| ending(view)),
         "story": lines.iter().map(line).collect::<Vec<_>>(),
         "deliveries": view.deliveries,
@@ -220,12 +233,11 @@ fn tell_routed(routed: &Routed) -> String {
     if let Some(why) = &routed.history_only {
         parts.push(format!("recorded only: {why}"));
     }
+    let sighting = routed.sighting.iter().filter(|sighting| !sighting.because.is_empty());
+    parts.extend(sighting.map(|sighting| format!("only archives hear of it: {}", sighting.because)));
     parts.extend(tell_collected(routed));
     parts.extend(routed.deliveries.iter().filter_map(tell_behind));
-    for escalation in &routed.escalations {
-        let (due, to, route) = (escalation.due, list(&escalation.to), &escalation.route);
-        parts.push(format!("escalates at {due} to {to} unless acknowledged (route {route})"));
-    }
+    parts.extend(routed.escalations.iter().map(tell_escalation));
     parts.join("; ")
 }
 
@@ -235,7 +247,15 @@ fn tell_followed_up(followed: &FollowedUp) -> String {
     for waits in followed.deliveries.iter().filter_map(tell_behind) {
         text = format!("{text}; {waits}");
     }
+    for escalation in &followed.escalations {
+        text = format!("{text}; {}", tell_escalation(escalation));
+    }
     text
+}
+
+fn tell_escalation(escalation: &Escalation) -> String {
+    let Escalation { route, due, to } = escalation;
+    format!("escalates at {due} to {} unless acknowledged (route {route})", list(to))
 }
 
 /// What a delivery waits for, where it does.

@@ -3,7 +3,7 @@
 
 use crate::mark;
 use balefire_model::text::is_unsafe;
-use balefire_model::{Delivery, DeliveryId, Incident, Reason};
+use balefire_model::{Delivery, DeliveryId, Incident, Reason, Repeats};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub(crate) fn event_type(reason: Reason) -> &'static str {
         Reason::Fallback => "incident.fallback",
         Reason::Summary => "incident.summary",
         Reason::Run => "incident.run",
+        Reason::Repeated => "incident.repeated",
         Reason::Test => "incident.test",
     }
 }
@@ -43,6 +44,9 @@ struct NativeDelivery<'a> {
     /// The channel that should have carried it.
     #[serde(skip_serializing_if = "Option::is_none")]
     stands_in_for: Option<&'a str>,
+    /// How often the incident came, since when, and as which incident the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<Repeats>,
     /// The link by which its reader acknowledges the incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     ack_url: Option<&'a str>,
@@ -58,6 +62,7 @@ pub(crate) fn native(delivery: &Delivery<'_>, incident: &Incident, note: Option<
             channel: delivery.channel,
             reason: delivery.reason,
             stands_in_for: delivery.stands_in_for,
+            repeats: delivery.repeats,
             ack_url: mark::ack_url(delivery),
         },
         note,
@@ -93,6 +98,7 @@ pub(crate) fn cloud_event(delivery: &Delivery<'_>, incident: &Incident, source: 
             Reason::Fallback => "balefire.incident.fallback",
             Reason::Summary => "balefire.incident.summary",
             Reason::Run => "balefire.incident.run",
+            Reason::Repeated => "balefire.incident.repeated",
             Reason::Test => "balefire.incident.test",
         },
         time: delivery.resolved_at.unwrap_or(incident.received_at),

@@ -31,6 +31,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         stands_in_for: None,
         resolved_at: None,
         acknowledgement: None,
+        repeats: None,
         plain: false,
         ack_url: None,
         reached: None,

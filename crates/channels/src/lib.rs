@@ -82,6 +82,13 @@ impl Kind {
         KINDS.iter().find(|kind| kind.key == key)
     }
 
+    /// Whether its channels hear of every repeat by itself where nothing else is set: archives want to have all of them,
+    /// people one message now and then.
+    #[must_use]
+    pub fn hears_repeats(&self) -> bool {
+        ["elasticsearch", "mongodb", "splunk_hec", "file", "postgres"].contains(&self.key)
+    }
+
     /// The kind's settings, described.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldDoc> {

@@ -2,7 +2,7 @@
 //! line, sentences for a body. Does not know where they stand.
 
 use crate::shown::line;
-use balefire_model::{Delivery, Incident, Reason};
+use balefire_model::{Delivery, Incident, Reason, Repeats};
 
 /// Names of channels are shorter than this.
 const NAME_BYTES_MAX: usize = 100;
@@ -20,6 +20,7 @@ pub(crate) fn reason(delivery: &Delivery<'_>) -> &'static str {
         Reason::Acked => "[ACKNOWLEDGED] ",
         Reason::Resolved => "[RESOLVED] ",
         Reason::Escalated => "[ESCALATED] ",
+        Reason::Repeated => "[REPEATED] ",
         // The name of the other channel says more.
         Reason::Fallback if delivery.stands_in_for.is_some() => "",
         Reason::Fallback => "[FALLBACK] ",
@@ -45,7 +46,7 @@ pub(crate) fn scan_sentence(incident: &Incident) -> Option<String> {
 /// The link by which its reader acknowledges the incident, where there is still something to acknowledge.
 pub(crate) fn ack_url<'a>(delivery: &Delivery<'a>) -> Option<&'a str> {
     match delivery.reason {
-        Reason::Opened | Reason::Escalated | Reason::Fallback => delivery.ack_url,
+        Reason::Opened | Reason::Escalated | Reason::Repeated | Reason::Fallback => delivery.ack_url,
         Reason::Acked | Reason::Resolved | Reason::Summary | Reason::Run | Reason::Test => None,
     }
 }
@@ -57,6 +58,12 @@ pub(crate) fn sentences(delivery: &Delivery<'_>, note: Option<&str>) -> Vec<Stri
         Reason::Resolved => sentences.push("This incident is over.".to_owned()),
         Reason::Escalated => sentences.push("Nobody has acknowledged this incident in time.".to_owned()),
         Reason::Acked => sentences.push("The acknowledgement of this incident has changed.".to_owned()),
+        Reason::Repeated => sentences.push(match delivery.repeats {
+            Some(Repeats { count, since, last }) => {
+                format!("This incident came again: {count} times since {since:.0}, the last time as {last}.")
+            }
+            None => "This incident came again.".to_owned(),
+        }),
         Reason::Opened | Reason::Fallback | Reason::Summary | Reason::Run | Reason::Test => {}
     }
     if let Some(channel) = delivery.stands_in_for {
@@ -89,6 +96,7 @@ mod tests {
         check(Reason::Test, None, ("", &[]));
         check(Reason::Resolved, None, ("[RESOLVED] ", &["This incident is over."]));
         check(Reason::Escalated, None, ("[ESCALATED] ", &["Nobody has acknowledged this incident in time."]));
+        check(Reason::Repeated, None, ("[REPEATED] ", &["This incident came again."]));
         check(Reason::Fallback, Some("soc-mail"), ("[FOR soc-mail] ", &[stands_in]));
         let over = "This incident is over.";
         check(Reason::Resolved, Some("soc-mail"), ("[RESOLVED] [FOR soc-mail] ", &[over, stands_in]));

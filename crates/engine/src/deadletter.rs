@@ -4,7 +4,7 @@ use crate::engine::{Answer, Effects, Engine};
 use crate::open::opens;
 use crate::state::Pending;
 use balefire_model::record::{AttemptEnded, Purged, Redriven};
-use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Position, Reason, Record, Severity};
+use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Position, Reason, Record, Repeats, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ pub struct DeadLetter {
     /// The acknowledgement that it tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<Acknowledgement>,
+    /// How often the incident came, where it tells of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
     /// What of it has arrived, as [`balefire_model::Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -65,6 +68,7 @@ impl DeadLetter {
             stands_in_for: pending.stands_in_for(),
             resolved_at: pending.resolved_at(),
             acknowledgement: pending.acknowledgement(),
+            repeats: pending.repeats(),
             reached: ended.outcome.posted().map(str::to_owned).or_else(|| pending.reached()),
             attempts: pending.attempts,
             at,

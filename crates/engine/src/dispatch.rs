@@ -22,7 +22,8 @@ impl Engine {
         let goes_on = (!self.endings.is_empty()).then_some(now);
         let runs = self.state.runs.closes_at(self.settings.runs.close_after);
         let reports = self.settings.reports.and_then(|_| self.state.reports.next_at());
-        wakes.chain(escalates).chain(goes_on).chain(runs).chain(reports).min()
+        let unseen = self.state.matters.over_at(self.settings.dedup.resolve_after);
+        wakes.chain(escalates).chain(goes_on).chain(runs).chain(reports).chain(unseen).min()
     }
 
     /// Starts every attempt that may start now. What belongs to a channel that is not configured any more waits: it is
@@ -52,6 +53,7 @@ impl Engine {
             stands_in_for: pending.stands_in_for(),
             resolved_at: pending.resolved_at(),
             acknowledgement: pending.acknowledgement(),
+            repeats: pending.repeats(),
             reached: pending.reached(),
             opened: pending.opened(),
             plain: pending.plain,

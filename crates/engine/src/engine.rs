@@ -2,6 +2,7 @@
 
 use crate::acknowledge::{AcksSeen, Unacknowledged};
 use crate::deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder};
+use crate::dedup::DedupSettings;
 use crate::gather::{Ending, Gather};
 use crate::queue::ChannelPolicy;
 use crate::report::ReportSettings;
@@ -15,7 +16,7 @@ use balefire_model::channel::Reason;
 use balefire_model::record::{
     Assigned, AttemptEnded, Configured, Next, Noted, Reporting, Started, StateChanged, Stopped,
 };
-use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
+use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Outcome, Position, Record, Repeats, Severity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub runs: RunSettings,
     /// When incidents must be reported; `None`: nobody is reminded.
     pub reports: Option<ReportSettings>,
+    /// What is known again.
+    pub dedup: DedupSettings,
 }
 
 /// What happened.
@@ -167,6 +170,8 @@ pub struct Job {
     pub resolved_at: Option<Timestamp>,
     /// The acknowledgement that it tells of.
     pub acknowledgement: Option<Acknowledgement>,
+    /// How often the incident came, where it tells of that. What stands at `accepted_at` is the last one then.
+    pub repeats: Option<Repeats>,
     /// What of it has arrived in earlier attempts.
     pub reached: Option<String>,
     /// Where the message stands that it closes.
@@ -266,6 +271,7 @@ impl Engine {
         }
         self.close_runs(now, &mut effects);
         self.watch_reports(now, &mut effects);
+        self.end_unseen(now, &mut effects);
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
         self.gather(now, &mut effects);
@@ -277,6 +283,7 @@ impl Engine {
     /// Takes a snapshot, if one is due and fits.
     fn remember(&mut self, now: Timestamp, effects: &mut Effects) {
         let held = self.state.pending.len() + self.state.open.len() + self.state.dead.len() + self.state.reports.len();
+        let held = held + self.state.matters.len();
         if self.state.since_snapshot < SNAPSHOT_RECORDS + 4 * held as u64 {
             return;
         }
@@ -313,6 +320,7 @@ impl Engine {
         }
         self.configure(now, settings, &mut effects);
         self.watch_reports(now, &mut effects);
+        self.end_unseen(now, &mut effects);
         self.escalate(now, &mut effects);
         self.fall_back(now, &mut effects);
         self.dispatch(now, &mut effects);

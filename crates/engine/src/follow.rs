@@ -41,6 +41,7 @@ impl Engine {
     /// was told.
     pub(crate) fn change(&mut self, now: Timestamp, change: StateChanged, effects: &mut Effects) {
         let (incident, open) = (change.incident, self.state.open.get(change.incident).cloned());
+        let told_as = self.state.matters.get(incident).and_then(|seen| seen.told_as);
         let (state, by) = (change.state, balefire_model::text::one_line(&change.by).into_owned());
         self.record(now, Record::StateChanged(change), effects);
         if state != State::Resolved {
@@ -49,7 +50,7 @@ impl Engine {
             }
             return;
         }
-        self.call_off(now, incident, open.as_ref(), effects);
+        self.call_off(now, (incident, told_as), open.as_ref(), effects);
         let Some(open) = open else { return };
         let deliveries: Vec<Planned> = open.heard().filter_map(|channel| self.end_of(&open, channel)).collect();
         if !deliveries.is_empty() {
@@ -104,15 +105,22 @@ impl Engine {
 
     /// Nobody needs to be called any more for an incident that is over, and some channels want to hear only of what is
     /// still open.
-    fn call_off(&mut self, now: Timestamp, incident: IncidentId, open: Option<&Open>, effects: &mut Effects) {
+    fn call_off(
+        &mut self,
+        now: Timestamp,
+        (incident, told_as): (IncidentId, Option<IncidentId>),
+        open: Option<&Open>,
+        effects: &mut Effects,
+    ) {
         let told = open.into_iter().flat_map(|open| &open.told);
         let mut messages: Vec<(DeliveryId, &str)> = told.map(|told| (told.delivery, told.channel.as_ref())).collect();
         // A channel that wants to hear of no ends is not among those told.
         let settings = self.settings.clone();
         let forgetful = settings.channels.iter().filter(|(_, policy)| !policy.follows_up);
-        messages.extend(
-            forgetful.map(|(name, _)| (DeliveryId::derive(incident, Reason::Opened.as_str(), name), name.as_str())),
-        );
+        for (name, _) in forgetful {
+            messages.push((DeliveryId::derive(incident, Reason::Opened.as_str(), name), name.as_str()));
+            messages.extend(told_as.map(|last| (repeated(incident, last, name), name.as_str())));
+        }
         for (step, escalation) in (0..).zip(open.into_iter().flat_map(|open| &open.escalations)) {
             messages.extend(escalation.to.iter().map(|channel| (escalated(incident, step, channel), channel.as_str())));
         }
@@ -125,6 +133,7 @@ impl Engine {
             let wants_open = policy.is_some_and(|policy| policy.stale == Stale::OpenOnly);
             let (rule, what) = match pending.reason {
                 Reason::Escalated => (RESOLVED_FIRST, "escalation"),
+                Reason::Repeated => (RESOLVED_FIRST, "message that it came again"),
                 _ if wants_open => (OPEN_ONLY, "message"),
                 _ => continue,
             };
@@ -302,7 +311,7 @@ impl Engine {
             return waits.about.followed_up(cause, because, Vec::new());
         }
         let reason = match waits.reason {
-            reason @ (Reason::Resolved | Reason::Escalated | Reason::Run) => reason,
+            reason @ (Reason::Resolved | Reason::Escalated | Reason::Run | Reason::Repeated) => reason,
             _ => Reason::Fallback,
         };
         let planned = Planned {
@@ -360,9 +369,14 @@ fn escalated(incident: IncidentId, step: u32, channel: &str) -> DeliveryId {
     DeliveryId::derive(incident, &format!("{}-{step}", Reason::Escalated.as_str()), channel)
 }
 
+/// The message that an incident came again, the last time as this repeat.
+pub(crate) fn repeated(first: IncidentId, last: IncidentId, channel: &str) -> DeliveryId {
+    DeliveryId::derive(first, &format!("{}\n{last}", Reason::Repeated.as_str()), channel)
+}
+
 impl About {
     pub(crate) fn followed_up(self, cause: FollowUp, because: String, deliveries: Vec<Planned>) -> FollowedUp {
         let About { incident, accepted_at, severity } = self;
-        FollowedUp { incident, accepted_at, severity, cause, because, deliveries }
+        FollowedUp { incident, accepted_at, severity, cause, because, deliveries, escalations: Vec::new() }
     }
 }

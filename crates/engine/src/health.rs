@@ -167,6 +167,7 @@ impl Engine {
             escalations: Vec::new(),
             run: None,
             collected: Vec::new(),
+            sighting: None,
         };
         self.record(now, Record::Accepted(Arc::new(incident)), effects);
         self.record(now, Record::Routed(routed), effects);

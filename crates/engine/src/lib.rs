@@ -12,6 +12,7 @@ pub mod schedule;
 
 mod acknowledge;
 mod deadletter;
+mod dedup;
 mod dispatch;
 mod engine;
 mod follow;
@@ -29,6 +30,7 @@ mod tally;
 
 pub use acknowledge::{AckSeen, AcksSeen, Unacknowledged};
 pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};
+pub use dedup::DedupSettings;
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
 pub use gather::{Digest, Gather, GatherCause, SUMMARY, Stale, Storm};
 pub use health::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};

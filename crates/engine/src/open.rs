@@ -111,6 +111,32 @@ pub(crate) fn opens(reason: Reason) -> bool {
     !matches!(reason, Reason::Acked | Reason::Resolved | Reason::Test)
 }
 
+/// How many messages of one incident are remembered, beside those that are on their way and the first that arrived on each
+/// channel: an incident may come again for weeks.
+const TOLD_MAX: usize = 64;
+
+/// Forgets the oldest message of those that a later one need not know of to close what was told.
+fn forget_surplus(told: &mut Vec<Told>) {
+    let is_surplus = |place: usize| {
+        let told_here = &told[place];
+        let arrived_before = || {
+            told[..place]
+                .iter()
+                .any(|before| before.channel == told_here.channel && !before.is_ack && before.arrived == Some(true))
+        };
+        match told_here.arrived {
+            None => false,
+            Some(true) => arrived_before(),
+            Some(false) => true,
+        }
+    };
+    if told.len() > TOLD_MAX
+        && let Some(place) = (0..told.len()).find(|place| is_surplus(*place))
+    {
+        told.remove(place);
+    }
+}
+
 /// All of them, by id, which is by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opens {
@@ -206,7 +232,9 @@ impl Opens {
         let stays = |other: &Told| !(is_ack && other.is_ack && other.channel == told.channel);
         // One message is the rule, and a million incidents may be open.
         let before = std::mem::take(&mut open.told).into_iter().filter(stays);
-        open.told = before.chain([told.clone()]).collect();
+        let mut all: Vec<Told> = before.chain([told.clone()]).collect();
+        forget_surplus(&mut all);
+        open.told = all.into();
     }
 
     /// Takes note of who acknowledges an incident, or that it is taken back. The first one stays whose it is.
@@ -251,6 +279,22 @@ impl Opens {
             }
         }
         (found, None)
+    }
+
+    /// It came again: what is worse stands for it from now on. Further steps of its escalation come after those that it has.
+    pub(crate) fn came_again(&mut self, about: &About, further: &[Escalation]) {
+        let known = self.incidents.get_mut(&about.incident);
+        if let Some(open) = known.filter(|open| open.about.severity < about.severity) {
+            open.about = *about;
+        }
+        if further.is_empty() {
+            return;
+        }
+        let open = self.entry(about);
+        let first = u32::try_from(open.escalations.len()).expect("steps are few");
+        open.escalations = std::mem::take(&mut open.escalations).into_iter().chain(further.iter().cloned()).collect();
+        let steps = (first..).zip(further).map(|(step, escalation)| (escalation.due, about.incident, step));
+        self.due.extend(steps);
     }
 
     pub(crate) fn ended(&mut self, incident: IncidentId, delivery: DeliveryId, arrived: bool) {

@@ -41,6 +41,8 @@ pub struct ChannelPolicy {
     pub collects: bool,
     /// Whether the marks of a run's begin and end are among them.
     pub marks: bool,
+    /// Whether it hears of every repeat by itself, as archives do, and of none as another message about the first.
+    pub repeats: bool,
 }
 
 /// A channel that steps in.

@@ -97,6 +97,10 @@ impl Reports {
         self.next.first().map(|(at, _)| *at)
     }
 
+    pub(crate) fn is_watched(&self, incident: IncidentId) -> bool {
+        self.watched.contains_key(&incident)
+    }
+
     fn has_room(&self) -> bool {
         self.watched.len() < WATCHED_MAX || !self.overdue.is_empty()
     }

@@ -345,6 +345,7 @@ impl Engine {
             escalations: Vec::new(),
             run: None,
             collected: Vec::new(),
+            sighting: None,
         }
     }
 }

@@ -29,6 +29,7 @@ impl State {
         self.open.set_back(earlier);
         self.runs.set_back(earlier);
         self.reports.set_back(earlier);
+        self.matters.set_back(earlier);
         self.key_ages.iter_mut().for_each(|(since, _)| *since = earlier(*since));
     }
 }

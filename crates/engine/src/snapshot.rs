@@ -1,6 +1,7 @@
 //! The engine's memory as a record, and back: a start reads the last snapshot and what follows it.
 
 use crate::deadletter::DeadLetter;
+use crate::dedup::Seen;
 use crate::engine::Engine;
 use crate::open::{Open, Over};
 use crate::report::Reports;
@@ -38,6 +39,8 @@ struct Stored {
     runs: Runs,
     #[serde(default, skip_serializing_if = "Reports::is_empty")]
     reports: Reports,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<Seen>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +131,7 @@ impl Engine {
         stored.open.into_iter().for_each(|open| state.open.restore(open));
         stored.steps.into_iter().for_each(|step| state.open.restore_step(step));
         stored.over.into_iter().for_each(|(incident, over)| state.open.restore_over(incident, over));
+        stored.seen.into_iter().for_each(|seen| state.matters.restore(seen));
         stored.dead.into_iter().for_each(|(delivery, letter)| state.dead.insert(delivery, letter));
         Ok(Engine { state, ..Engine::default() })
     }
@@ -234,6 +238,7 @@ impl State {
             clock: self.clock,
             runs: self.runs.clone(),
             reports: self.reports.clone(),
+            seen: self.matters.iter().cloned().collect(),
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

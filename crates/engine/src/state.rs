@@ -1,6 +1,7 @@
 //! What the engine knows, all of it from records: `apply` is the only way to change it, live as in replay.
 
 use crate::deadletter::{DeadLetter, DeadLetters};
+use crate::dedup::Matters;
 use crate::open::{About, Opens};
 use crate::queue::{Queue, Rank};
 use crate::report::Reports;
@@ -10,7 +11,7 @@ use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Redriven,
     Routed, StateChanged, Submitted,
 };
-use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Outcome, Position, Record, Severity};
+use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Outcome, Position, Record, Repeats, Severity};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroI64;
@@ -77,6 +78,9 @@ pub(crate) struct Rare {
     /// The acknowledgement that it tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<Acknowledgement>,
+    /// How often the incident came, where it tells of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
     /// What of it has arrived in earlier attempts, as [`Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -114,6 +118,10 @@ impl Pending {
 
     pub(crate) fn acknowledgement(&self) -> Option<Acknowledgement> {
         self.rare.as_ref().and_then(|rare| rare.acknowledgement.clone())
+    }
+
+    pub(crate) fn repeats(&self) -> Option<Repeats> {
+        self.rare.as_ref().and_then(|rare| rare.repeats)
     }
 
     pub(crate) fn reached(&self) -> Option<String> {
@@ -164,6 +172,7 @@ pub struct State {
     pub(crate) dead: DeadLetters,
     pub(crate) runs: Runs,
     pub(crate) reports: Reports,
+    pub(crate) matters: Matters,
 }
 
 /// A channel's queue, for metrics and `balefire channels list`.
@@ -313,6 +322,7 @@ impl State {
     fn routed(&mut self, at: Timestamp, routed: &Routed) {
         let about = About { incident: routed.incident, accepted_at: routed.accepted_at, severity: routed.severity };
         self.open.routed(at, &about, routed);
+        self.matters.routed(at, routed);
         self.runs.routed(at, routed);
         for planned in &routed.deliveries {
             self.plan(at, &about, planned);
@@ -325,20 +335,26 @@ impl State {
 
     fn followed_up(&mut self, at: Timestamp, followed: &FollowedUp) {
         let FollowedUp { incident, accepted_at, severity, cause, .. } = followed;
-        let resolved_at = match cause {
-            FollowUp::Resolved => Some(self.open.end(*incident).map_or(at, |over| over.since)),
-            FollowUp::Acknowledgement(_) => None,
+        let about = About { incident: *incident, accepted_at: *accepted_at, severity: *severity };
+        let (resolved_at, repeats) = match cause {
+            FollowUp::Resolved => (Some(self.open.end(*incident).map_or(at, |over| over.since)), None),
+            FollowUp::Acknowledgement(_) => (None, None),
             FollowUp::Escalated(step) => {
                 self.open.escalated(*incident, *step);
-                None
+                (None, None)
             }
             FollowUp::Fallback { delivery, channel, .. } => {
                 self.handed_on(*delivery, channel);
-                let dead = || self.dead.get(*delivery).and_then(|letter| letter.resolved_at);
-                self.pending.get(delivery).map_or_else(dead, Pending::resolved_at)
+                let dead = || self.dead.get(*delivery).map(|letter| (letter.resolved_at, letter.repeats));
+                let waits = self.pending.get(delivery).map(|pending| (pending.resolved_at(), pending.repeats()));
+                waits.or_else(dead).unwrap_or_default()
+            }
+            FollowUp::Repeated(repeats) => {
+                self.matters.told(at, followed, repeats.last);
+                self.open.came_again(&about, &followed.escalations);
+                (None, Some(*repeats))
             }
         };
-        let about = About { incident: *incident, accepted_at: *accepted_at, severity: *severity };
         for planned in &followed.deliveries {
             let channel = self.channel(&planned.channel);
             self.open.planned(&about, planned);
@@ -346,10 +362,11 @@ impl State {
                 self.open.closes(*incident, channel);
             }
             self.plan(at, &about, planned);
-            if resolved_at.is_some()
+            if (resolved_at.is_some() || repeats.is_some())
                 && let Some(pending) = self.pending.get_mut(&planned.delivery)
             {
-                pending.rare.get_or_insert_default().resolved_at = resolved_at;
+                let rare = pending.rare.get_or_insert_default();
+                (rare.resolved_at, rare.repeats) = (resolved_at, repeats);
             }
             if let FollowUp::Acknowledgement(acknowledgement) = cause
                 && let Some(pending) = self.pending.get_mut(&planned.delivery)
@@ -501,6 +518,9 @@ impl State {
             self.queues.iter_mut().filter(told_by).for_each(|queue| queue.heard = Some(heard.clone()));
         }
         self.open.acknowledged(at, self.position, change);
+        if change.state == balefire_model::State::Resolved {
+            self.matters.forget(change.incident);
+        }
         let matters = !self.pending.is_empty() || self.dead.len() > 0;
         self.open.changed(at, change, matters);
     }
@@ -520,7 +540,7 @@ impl State {
         let Some(dead) = self.dead.take(delivery) else { return };
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
-        let DeadLetter { stands_in_for, resolved_at, acknowledgement, handed_on, .. } = dead;
+        let DeadLetter { stands_in_for, resolved_at, acknowledgement, repeats, handed_on, .. } = dead;
         let behind_also: Vec<DeliveryId> =
             redriven.behind.iter().copied().filter(|first| self.pending.contains_key(first)).collect();
         // It was tried, and so had something to close.
@@ -530,6 +550,7 @@ impl State {
             stands_in_for,
             resolved_at,
             acknowledgement,
+            repeats,
             reached,
             handed_on,
             behind_also,

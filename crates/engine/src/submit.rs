@@ -1,5 +1,6 @@
 //! A submission: incidents that are accepted together or not at all, decided on one by one.
 
+use crate::dedup::Follows;
 use crate::engine::{Answer, Effects, Engine};
 use crate::retry::later;
 use crate::route::Escalate;
@@ -50,10 +51,15 @@ impl Engine {
             let accepted_at = self.state.position();
             let mut routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
             let part = self.take_for_run(&incident, &mut routed);
+            let follows = self.recognise(now, &incident, &mut routed);
+            let is_new = submission.test_of.is_none() && self.is_new_matter(&routed, follows.as_ref());
             self.record(now, Record::Accepted(incident.clone()), effects);
             self.record(now, Record::Routed(routed), effects);
-            if submission.test_of.is_none() {
+            if is_new {
                 self.start_report(now, &incident, effects);
+            }
+            if let Some(follows) = follows {
+                self.follow_sighting(now, (incident.id, &incident.source), follows, effects);
             }
             if let Some(part) = part {
                 self.follow_run(now, &part, effects);
@@ -92,6 +98,7 @@ impl Engine {
             escalations: steps.into_iter().map(escalation).collect(),
             run: None,
             collected: Vec::new(),
+            sighting: None,
         }
     }
 }

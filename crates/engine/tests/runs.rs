@@ -34,6 +34,7 @@ fn settings() -> Arc<Settings> {
         routing: Routing { routes: vec![route], preset: Preset::Custom, channels: kinds, history: None },
         channels: channels.into(),
         digest: "d".to_owned(),
+        dedup: balefire_engine::DedupSettings::default(),
         runs: RunSettings { close_after: Duration::from_secs(CLOSE_AFTER.unsigned_abs()) },
         ..Settings::default()
     })

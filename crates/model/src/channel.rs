@@ -1,6 +1,6 @@
 //! A delivery: one notification on its way to one channel, as the channel's kind sees it.
 
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, IncidentId};
 use crate::incident::Incident;
 use crate::run::RunPage;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub enum Reason {
     Summary,
     /// A run is over: it stands for the run's records, which come with it.
     Run,
+    /// It came again, and the last message about it is old, or it is worse than that said.
+    Repeated,
     /// Somebody asked for a test message (`balefire channels test`).
     Test,
 }
@@ -40,6 +42,7 @@ impl Reason {
             Reason::Fallback => "fallback",
             Reason::Summary => "summary",
             Reason::Run => "run",
+            Reason::Repeated => "repeated",
             Reason::Test => "test",
         }
     }
@@ -74,6 +77,17 @@ impl Acknowledgement {
     }
 }
 
+/// How often an incident came, for a message that it came again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeats {
+    /// How often in all, the first time included.
+    pub count: u64,
+    /// When it came first.
+    pub since: Timestamp,
+    /// The last one, under whose text the message goes out.
+    pub last: IncidentId,
+}
+
 /// One notification to one channel, at one attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
@@ -89,6 +103,8 @@ pub struct Delivery<'a> {
     pub resolved_at: Option<Timestamp>,
     /// Who has acknowledged the incident, or that it was taken back; only for [`Reason::Acked`].
     pub acknowledgement: Option<&'a Acknowledgement>,
+    /// How often the incident came, where the message tells of that.
+    pub repeats: Option<Repeats>,
     /// Render without the user's template: the far side has refused what it made of this incident.
     pub plain: bool,
     /// The link by which its reader acknowledges the incident, where people can reach us.

@@ -70,6 +70,21 @@ pub struct Incident {
     pub extra: Extra,
 }
 
+impl Incident {
+    /// Whether its sender says that something is over: its field `status` or `state` is `resolved`, `ok` or `closed`,
+    /// whatever the case.
+    #[must_use]
+    pub fn says_over(&self) -> bool {
+        let says = |name| {
+            let word = self.extra.get(name).and_then(|value| serde_json::from_str::<&str>(value.get()).ok());
+            word.is_some_and(|word| {
+                ["resolved", "ok", "closed"].iter().any(|over| word.trim().eq_ignore_ascii_case(over))
+            })
+        };
+        says("status") || says("state")
+    }
+}
+
 /// The sender's other fields in the order and the bytes in which they came.
 #[derive(Clone, Debug, Default)]
 pub struct Extra(pub Vec<(String, Box<RawValue>)>);

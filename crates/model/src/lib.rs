@@ -13,7 +13,7 @@ pub mod settings;
 pub mod severity;
 pub mod text;
 
-pub use channel::{Acknowledgement, Delivery, Reason};
+pub use channel::{Acknowledgement, Delivery, Reason, Repeats};
 pub use id::{DeliveryId, Fingerprint, IncidentId, Position};
 pub use incident::{Incident, State};
 pub use journal::{AppendError, Entry, Journal, ReadError, Stored};

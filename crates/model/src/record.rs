@@ -1,7 +1,7 @@
 //! The journal's records: every fact that the engine needs after a restart and every step that `balefire why` tells.
 //! A record states what was decided; replay applies it and never decides again.
 
-use crate::channel::{Acknowledgement, Reason};
+use crate::channel::{Acknowledgement, Reason, Repeats};
 use crate::id::{DeliveryId, IncidentId, Position};
 use crate::incident::{Incident, State};
 use crate::journal::Entry;
@@ -103,6 +103,40 @@ pub struct Routed {
     /// The channels that get it with the other records of its run, when the run is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collected: Vec<String>,
+    /// How it is known again, where repeats of it are looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sighting: Option<Sighting>,
+}
+
+/// How an incident is known again, and what it is to those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// What it is about: stands for its fingerprint.
+    pub matter: uuid::Uuid,
+    /// Stands for its sender's own identifier, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<uuid::Uuid>,
+    /// The incident that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<RepeatOf>,
+    /// It says that something is over, and is nothing to be known again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub says_over: bool,
+    /// Whether anybody hears of it beside archives.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_told: bool,
+    /// What follows from that in words, where some archive hears of it; see [`Routed::history_only`] else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub because: String,
+}
+
+/// The incident that another one repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepeatOf {
+    /// The first one.
+    pub of: IncidentId,
+    /// Which repeat of it this is, from 1.
+    pub number: u64,
 }
 
 /// What an incident is to its run, as far as the engine remembers it.
@@ -280,6 +314,9 @@ pub struct FollowedUp {
     /// The deliveries that follow; may be none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Planned>,
+    /// Further steps of its escalation, after those that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
 }
 
 /// What a follow-up follows from.
@@ -301,6 +338,8 @@ pub enum FollowUp {
         /// The channel that it names.
         channel: String,
     },
+    /// It came again. `accepted_at` is where the last repeat stands, which the message shows.
+    Repeated(Repeats),
 }
 
 /// See [`Record::Suppressed`].

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let broken = broken.load(Ordering::Relaxed);
     println!(
         "{seeds} lives from seed {start} in {:.0} s, {broken} broken: {} incidents, {} deliveries, {} attempts, {} \
-         receipts, {} summaries of {} deliveries, {} crashes, {} stops, {} full disks, {} reloads, {} snapshots, {} records",
+         receipts, {} summaries of {} deliveries, {} told again, {} ended by an event, {} crashes, {} stops, {} full disks, {} reloads, {} snapshots, {} records",
         begun.elapsed().as_secs_f64(),
         total.incidents,
         total.deliveries,
@@ -64,6 +64,8 @@ fn main() -> ExitCode {
         total.receipts,
         total.summaries,
         total.summarised,
+        total.told_again,
+        total.ended_by_event,
         total.crashes,
         total.stops,
         total.full_disks,
@@ -89,6 +91,8 @@ fn add(total: &mut Report, life: &Report) {
     total.receipts += life.receipts;
     total.summaries += life.summaries;
     total.summarised += life.summarised;
+    total.told_again += life.told_again;
+    total.ended_by_event += life.ended_by_event;
     total.crashes += life.crashes;
     total.stops += life.stops;
     total.full_disks += life.full_disks;

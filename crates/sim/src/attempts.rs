@@ -15,10 +15,13 @@ impl World {
     pub(crate) fn send(&mut self, process: &mut Process, job: Job) {
         self.ledger.sent(job.delivery, job.attempt);
         let place = usize::try_from(job.accepted_at.0).expect("a journal in memory");
-        let incident = match self.records.get(place) {
+        let mut incident = match self.records.get(place) {
             Some(Record::Accepted(incident)) => Arc::clone(incident),
             _ => return self.ledger.faults.push(format!("record {place} is no incident, but {job:?} says so")),
         };
+        if incident.id != job.incident {
+            Arc::make_mut(&mut incident).id = job.incident;
+        }
         self.note(format_args!("attempt {} of {} to {}", job.attempt, job.delivery, job.channel));
         let Some(channel) = self.configs[process.config].channels.get(&job.channel) else {
             let detail = format!("channel {} has no worker", job.channel);
@@ -46,6 +49,7 @@ impl World {
             stands_in_for: job.stands_in_for.as_deref(),
             resolved_at: job.resolved_at,
             acknowledgement: job.acknowledgement.as_ref(),
+            repeats: job.repeats,
             plain: job.plain,
             ack_url: None,
             reached: None,

@@ -7,7 +7,8 @@ use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
 use balefire_engine::{
-    ChannelPolicy, Digest, Fallback, FallbackOn, Rate, ReportSettings, Retry, RunSettings, Settings, Stale, Storm,
+    ChannelPolicy, DedupSettings, Digest, Fallback, FallbackOn, Rate, ReportSettings, Retry, RunSettings, Settings,
+    Stale, Storm,
 };
 use balefire_model::Severity;
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
@@ -69,6 +70,7 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         policy.fallback = fallback(random, name, left_out);
         policy.collects = channel.runs().is_some() && aside.chance(500);
         policy.marks = aside.chance(500);
+        policy.repeats = *name == STEADY || aside.chance(150);
         if gathers && *name != STEADY && aside.chance(600) {
             gather(&mut aside, &mut policy);
         }
@@ -82,8 +84,21 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         remind_before: Duration::from_secs(aside.pick(&[0, 300, 3_600])),
     });
     let routing = Routing { routes: routes(random), preset: random.pick(&PRESETS), channels: kinds, history: None };
-    let settings = Settings { routing, channels: policies, digest: format!("configuration {number}"), runs, reports };
+    let dedup = dedup(&mut aside);
+    let digest = format!("configuration {number}");
+    let settings = Settings { routing, channels: policies, digest, runs, reports, dedup };
     Config { settings: Arc::new(settings), channels }
+}
+
+/// What is known again, most of the time.
+fn dedup(random: &mut Random) -> DedupSettings {
+    let seconds = |random: &mut Random, of: &[u64]| Duration::from_secs(random.pick(of));
+    let window = random.chance(850).then(|| seconds(random, &[2, 30, 600, 3_600]));
+    DedupSettings {
+        window,
+        realert_after: seconds(random, &[1, 20, 300, 3_600]),
+        resolve_after: (window.is_some() && random.chance(400)).then(|| seconds(random, &[1, 60, 900, 7_200])),
+    }
 }
 
 /// What a channel tells of in one message: in a storm, after an outage, once a day.

@@ -14,6 +14,8 @@ pub(crate) struct Follow {
     pub resolved: BTreeSet<IncidentId>,
     /// The steps of escalations that must come, unless somebody acts.
     pub steps: BTreeMap<(IncidentId, u32), Escalation>,
+    /// How many steps each escalation has had.
+    had: BTreeMap<IncidentId, u32>,
     /// For which delivery which channels stood in.
     stand_ins: BTreeMap<DeliveryId, Vec<String>>,
     /// Which must be there at the end of this batch.
@@ -31,6 +33,10 @@ impl Ledger {
             return;
         }
         self.follow.steps.retain(|(of, _), _| *of != incident);
+        if state == State::Resolved {
+            self.follow.had.remove(&incident);
+            self.matter_ended(incident);
+        }
         if state != State::Resolved || !self.follow.resolved.insert(incident) {
             return;
         }
@@ -55,9 +61,22 @@ impl Ledger {
             FollowUp::Acknowledgement(_) => self.faults.push(format!("{followed:?} to nobody who wants it")),
             FollowUp::Escalated(step) => self.escalated(at, followed, *step),
             FollowUp::Fallback { delivery, step, channel } => self.stood_in(followed, *delivery, (*step, channel)),
+            FollowUp::Repeated(repeats) => {
+                self.told_again(at, followed, repeats);
+                self.escalates(id, &followed.escalations);
+            }
         }
         for planned in &followed.deliveries {
-            self.planned(at, (id, followed.severity), planned, moment);
+            self.planned(at, (id, followed.accepted_at, followed.severity), planned, moment);
+        }
+    }
+
+    /// Steps of an escalation are decided on, after those that there were.
+    pub(crate) fn escalates(&mut self, incident: IncidentId, steps: &[Escalation]) {
+        let had = self.follow.had.entry(incident).or_default();
+        for asked in steps {
+            self.follow.steps.insert((incident, *had), asked.clone());
+            *had += 1;
         }
     }
 
@@ -146,7 +165,9 @@ impl Ledger {
 
     /// Something that should have followed by now.
     pub(crate) fn overdue(&self, at: Timestamp) -> Option<String> {
-        self.overdue_step(at).or_else(|| self.lanes.keys().find_map(|channel| self.overdue_stand_in(channel, at)))
+        self.overdue_step(at)
+            .or_else(|| self.overdue_end(at))
+            .or_else(|| self.lanes.keys().find_map(|channel| self.overdue_stand_in(channel, at)))
     }
 
     fn overdue_step(&self, at: Timestamp) -> Option<String> {

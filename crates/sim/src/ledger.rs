@@ -6,6 +6,7 @@ use crate::follow::Follow;
 use crate::health::Telling;
 use crate::lane::Lane;
 use crate::network::{Sighting, mark};
+use crate::repeats::Repeating;
 use crate::reports::Reports;
 use crate::runs::Runs;
 use crate::summary::Summaries;
@@ -13,7 +14,9 @@ use balefire_engine::{ChannelPolicy, OWN_SOURCE, RUN_ENDED, RUN_STARTED, Setting
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, Next, Planned, Redriven, Routed, Submitted, Suppressed,
 };
-use balefire_model::{Cause, DeliveryId, Entry, Incident, IncidentId, Outcome, Reason, Record, Severity, State};
+use balefire_model::{
+    Cause, DeliveryId, Entry, Incident, IncidentId, Outcome, Position, Reason, Record, Severity, State,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +42,8 @@ pub(crate) struct Moment {
 #[derive(Debug)]
 pub(crate) struct Course {
     pub incident: IncidentId,
+    /// The mark of the incident that its message shows: another one where that is a repeat.
+    mark: Option<String>,
     pub channel: String,
     pub severity: Severity,
     pub reason: Reason,
@@ -103,6 +108,9 @@ pub(crate) struct Ledger {
     pub telling: Telling,
     pub runs: Runs,
     pub reports: Reports,
+    pub repeating: Repeating,
+    /// The marks of incidents, by where they stand.
+    accepted_at: BTreeMap<Position, String>,
     /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
     seen: BTreeMap<(String, String), (usize, BTreeSet<String>)>,
     /// Whether one channel never fails.
@@ -134,7 +142,10 @@ impl Ledger {
 
     /// Reads what has become durable.
     pub(crate) fn follow(&mut self, entries: &[Entry], records: &[Record], moment: Moment) {
-        for (entry, record) in entries.iter().zip(records).skip(self.read) {
+        for (place, (entry, record)) in (0..).zip(entries.iter().zip(records)).skip(self.read) {
+            if let Record::Accepted(incident) = record {
+                self.accepted_at.insert(Position(place), mark(&incident.title).unwrap_or_default());
+            }
             self.take(entry.at, record, moment);
         }
         let (had, has) = (self.read, entries.len());
@@ -179,6 +190,7 @@ impl Ledger {
         *self.marks.entry(mark.clone()).or_default() += u32::from(!tells_of_report);
         let twice = self.incidents.insert(incident.id, mark).is_some();
         self.demand(!twice, || format!("incident {} was accepted twice", incident.id));
+        self.matter_accepted(incident);
         let tells_of_run = [RUN_STARTED, RUN_ENDED].contains(&incident.detected_by.as_str());
         if !tells_of_run && !tells_of_report && !self.summary_accepted(incident) {
             self.check_own(incident);
@@ -198,6 +210,7 @@ impl Ledger {
         self.demand(known && first, || format!("incident {id} was routed before it was accepted, or twice"));
         let said = routed.history_only.as_ref().is_some_and(|reason| !reason.is_empty());
         self.run_routed(routed);
+        self.matter_routed(at, routed);
         self.demand(said == (routed.deliveries.is_empty() && routed.collected.is_empty()), || {
             format!(
                 "incident {id} has {} deliveries and history_only {:?}",
@@ -212,20 +225,20 @@ impl Ledger {
         }
         self.check_told(routed);
         self.summary_routed(at, routed);
-        self.follow.steps.extend((0..).zip(&routed.escalations).map(|(step, asked)| ((id, step), asked.clone())));
+        self.escalates(id, &routed.escalations);
         for planned in &routed.deliveries {
             let expected = DeliveryId::derive(id, planned.reason.as_str(), &planned.channel);
             self.demand(planned.delivery == expected, || {
                 format!("delivery {} of {id} to {} should be {expected}", planned.delivery, planned.channel)
             });
-            self.planned(at, (id, routed.severity), planned, moment);
+            self.planned(at, (id, routed.accepted_at, routed.severity), planned, moment);
         }
     }
 
     pub(crate) fn planned(
         &mut self,
         at: Timestamp,
-        (incident, severity): (IncidentId, Severity),
+        (incident, accepted_at, severity): (IncidentId, Position, Severity),
         planned: &Planned,
         moment: Moment,
     ) {
@@ -243,12 +256,14 @@ impl Ledger {
         // What stands for a run stands in line as the worst.
         let severity = if reason == Reason::Run { Severity::Critical } else { severity };
         self.lanes.entry(channel.clone()).or_default().open.insert((Reverse(severity), delivery));
-        if let Some(mark) = self.incidents.get(&incident) {
+        let mark = self.accepted_at.get(&accepted_at).cloned();
+        if let Some(mark) = &mark {
             self.seen.entry((channel.clone(), mark.clone())).or_default().0 += 1;
         }
         self.decisions += 1;
         let course = Course {
             incident,
+            mark,
             channel,
             severity,
             reason,
@@ -295,7 +310,10 @@ impl Ledger {
                 let in_vain = |first: &DeliveryId| self.courses.get(first).is_some_and(|c| c.ended && !c.delivered);
                 course.reason == Reason::Resolved && !course.has_opened && course.behind.iter().all(in_vain)
             }
-            "resolved-first" => course.reason == Reason::Escalated && self.follow.resolved.contains(&course.incident),
+            "resolved-first" => {
+                let is_late = matches!(course.reason, Reason::Escalated | Reason::Repeated);
+                is_late && self.follow.resolved.contains(&course.incident)
+            }
             "open-only" => self.wants_open_only(course),
             _ => self.is_told_of(suppressed, course),
         };
@@ -319,6 +337,7 @@ impl Ledger {
         }
         self.follow.steps.values_mut().for_each(|step| step.due -= by);
         self.set_reports_back(by);
+        self.repeats_set_back(by);
     }
 
     /// Somebody sent a dead letter on its way again.
@@ -373,6 +392,7 @@ impl Ledger {
         self.check_health();
         self.check_summaries();
         self.check_followed(at);
+        self.check_repeats();
         if draining {
             return;
         }
@@ -507,6 +527,7 @@ impl Ledger {
         let Some(settings) = self.configs.get(&configured.digest).cloned() else {
             return self.faults.push(format!("an unknown configuration {} came into force", configured.digest));
         };
+        self.repeats_configured(settings.dedup);
         for (_, lane) in self.lanes.iter_mut().filter(|(name, _)| !settings.channels.contains_key(*name)) {
             lane.policy = None;
         }
@@ -528,8 +549,7 @@ impl Ledger {
             return self.faults.push(format!("a message of {delivery}, which was never decided on"));
         };
         course.receipts += u32::from(!sighting.is_copy);
-        let (channel, incident) = (course.channel.clone(), course.incident);
-        let mark = self.incidents.get(&incident).cloned();
+        let (channel, mark) = (course.channel.clone(), course.mark.clone());
         let (Some(mark), true) = (mark.clone(), mark == sighting.mark) else {
             return self.faults.push(format!("{channel} got {sighting:?} for the incident {mark:?}"));
         };

@@ -17,6 +17,7 @@ mod people;
 mod plan;
 mod process;
 mod random;
+mod repeats;
 mod reports;
 mod runs;
 mod summary;
@@ -47,6 +48,10 @@ pub struct Report {
     pub summaries: u64,
     /// Deliveries that are told of in them.
     pub summarised: u64,
+    /// Messages that something came again.
+    pub told_again: u64,
+    /// Incidents that are over because an event said so.
+    pub ended_by_event: u64,
     /// Processes that died.
     pub crashes: u64,
     /// Processes that stopped in good order.

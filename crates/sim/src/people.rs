@@ -6,6 +6,7 @@ use balefire_engine::{Idempotency, Submission};
 use balefire_model::incident::Extra;
 use balefire_model::{Fingerprint, Incident, IncidentId, RunKey, RunMark, RunPart, Severity};
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +36,24 @@ pub(crate) struct Draft {
     cui_involved: bool,
     host: &'static str,
     run: Option<RunPart>,
+    matter: Matter,
+}
+
+/// What a draft is about, as its sender sees it.
+#[derive(Clone, Debug)]
+struct Matter {
+    /// Some have one that few others have.
+    fingerprint: Option<&'static str>,
+    own: Option<&'static str>,
+    says_over: bool,
+}
+
+impl Matter {
+    fn new(random: &mut Random) -> Matter {
+        let fingerprint = random.chance(600).then(|| random.pick(&["disk", "disk", "login", "login", "export"]));
+        let own = random.chance(200).then(|| random.pick(&["case 1", "case 2"]));
+        Matter { fingerprint, own, says_over: random.chance(120) }
+    }
 }
 
 impl Draft {
@@ -46,6 +65,7 @@ impl Draft {
             host: random.pick(&["web-1", "web-2", "db-1", "test-1"]),
             // Drawn aside: runs do not change what else the seed's life is made of.
             run: part(number, &mut Random::new(random.clone().next())),
+            matter: Matter::new(&mut Random::new(random.clone().next() ^ number)),
         }
     }
 
@@ -62,10 +82,13 @@ impl Draft {
             description: "Five in a minute.\nFrom one address.".to_owned(),
             nist_controls: vec!["3.1.8".to_owned()],
             cui_involved: self.cui_involved,
-            incident_id: None,
+            incident_id: self.matter.own.map(str::to_owned),
             events: Vec::new(),
             labels: BTreeMap::from([("host".to_owned(), self.host.to_owned())]),
-            fingerprint: Fingerprint::derive("brute_force", &title, std::iter::empty()),
+            fingerprint: match self.matter.fingerprint {
+                Some(own) => Fingerprint(own.to_owned()),
+                None => Fingerprint::derive("brute_force", &title, std::iter::empty()),
+            },
             title,
             source: "sim".to_owned(),
             event_time: None,
@@ -73,9 +96,15 @@ impl Draft {
             notes: Vec::new(),
             run: self.run.clone(),
             internal_scan: None,
-            extra: Extra::default(),
+            extra: if self.matter.says_over { over() } else { Extra::default() },
         }
     }
+}
+
+/// What a sender writes of something that is over.
+fn over() -> Extra {
+    let word = RawValue::from_string("\"Resolved\"".to_owned()).expect("a word is JSON");
+    Extra(vec![("status".to_owned(), word)])
 }
 
 /// Some are of a run: two of them side by side at a time, which begin, end and are heard of once more as it happens.

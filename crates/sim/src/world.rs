@@ -380,6 +380,7 @@ impl World {
         let incidents = self.ledger.incidents.len() as u64;
         let (summaries, summarised) = self.ledger.summaries.counts();
         let records = entries.len() as u64;
+        let (told_again, ended_by_event) = (self.ledger.repeating.told, self.ledger.repeating.ended);
         (
             Report {
                 trace_hash,
@@ -390,6 +391,8 @@ impl World {
                 receipts,
                 summaries,
                 summarised,
+                told_again,
+                ended_by_event,
                 snapshots,
                 records,
                 ..self.report

@@ -10,7 +10,7 @@ use crate::http::masked;
 use crate::{clock, ids, sample};
 use balefire_channels::{Request, Step};
 use balefire_model::text::{lines, one_line};
-use balefire_model::{Delivery, DeliveryId, Incident, IncidentId, Reason, Severity};
+use balefire_model::{Delivery, DeliveryId, Incident, IncidentId, Reason, Repeats, Severity};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -72,6 +72,8 @@ enum Why {
     Resolved,
     /// Nobody has acknowledged it in time
     Escalated,
+    /// It came again
+    Repeated,
     /// Another channel, which should have carried it, fails
     Fallback,
     /// It stands for many that are told of together
@@ -86,6 +88,7 @@ impl Why {
             Why::Opened => Reason::Opened,
             Why::Resolved => Reason::Resolved,
             Why::Escalated => Reason::Escalated,
+            Why::Repeated => Reason::Repeated,
             Why::Fallback => Reason::Fallback,
             Why::Summary => Reason::Summary,
             Why::Test => Reason::Test,
@@ -166,6 +169,7 @@ fn delivery<'a>(
 ) -> Delivery<'a> {
     let word = match (reason, stands_in_for) {
         (Reason::Escalated, _) => format!("{}-0", reason.as_str()),
+        (Reason::Repeated, _) => format!("{}\n{}", reason.as_str(), incident.id),
         (Reason::Fallback, Some(other)) => {
             let waits = DeliveryId::derive(incident.id, Reason::Opened.as_str(), other);
             format!("{}\n{waits}", reason.as_str())
@@ -179,6 +183,11 @@ fn delivery<'a>(
         stands_in_for,
         resolved_at: (reason == Reason::Resolved).then_some(now),
         acknowledgement: None,
+        repeats: (reason == Reason::Repeated).then_some(Repeats {
+            count: 2,
+            since: incident.received_at,
+            last: incident.id,
+        }),
         plain: false,
         ack_url: None,
         reached: None,

@@ -55,6 +55,10 @@ fn told(story: &Value, screen: Screen) -> String {
         one_line(text(story, "state")),
         one_line(text(story, "ending")),
     );
+    if let Some(repeats) = story["repeats"].as_u64().filter(|repeats| *repeats > 0) {
+        let last = one_line(text(story, "last_seen"));
+        told = format!("{}\nseen {} times, last at {last}\n\n", told.trim_end(), repeats + 1);
+    }
     let steps = story["story"].as_array().map(Vec::as_slice).unwrap_or_default();
     let begin = steps.first().and_then(time_of);
     for step in steps {
@@ -95,7 +99,7 @@ fn label(delivery: &Value) -> String {
     let channel = text(delivery, "channel");
     match (text(delivery, "reason"), text(delivery, "stands_in_for")) {
         (_, first) if !first.is_empty() => format!("{channel} (stands in for {first})"),
-        (reason @ ("resolved" | "escalated" | "fallback"), _) => format!("{channel} ({reason})"),
+        (reason @ ("resolved" | "escalated" | "repeated" | "fallback"), _) => format!("{channel} ({reason})"),
         _ => channel.to_owned(),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct ConfiguredChannel {
     pub(crate) digest: Option<Digest>,
     /// Whether it gets the records of a run together.
     pub(crate) collecting: Collecting,
+    /// Whether it hears of every repeat.
+    pub(crate) repeats: bool,
     /// Where it is defined.
     pub(crate) place: Place,
 }
@@ -91,8 +93,19 @@ pub(crate) struct Retry {
 }
 
 const RATE_FORM: &str = "a count and a unit such as 5/s, 30/m, 200/h, 1000/d or 10/5m";
-const SHARED: &[&str] =
-    &["rate", "retry", "timeout", "fallback", "send_resolved", "storm", "stale", "digest", "collect", "marks"];
+const SHARED: &[&str] = &[
+    "rate",
+    "retry",
+    "timeout",
+    "fallback",
+    "send_resolved",
+    "storm",
+    "stale",
+    "digest",
+    "collect",
+    "marks",
+    "repeats",
+];
 
 /// Reads all channels.
 pub(crate) fn read_channels(reader: &Reader<'_>, host: &Host) -> Vec<ConfiguredChannel> {
@@ -142,6 +155,7 @@ pub(super) fn read_channel(
     let (kind, channel) = channel?;
     let Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest, .. } = shared;
     let follows_up = send_resolved.unwrap_or_else(|| channel.limits().follows_up);
+    let repeats = shared.repeats.unwrap_or_else(|| kind.hears_repeats());
     Some(ConfiguredChannel {
         name: key.name.clone(),
         kind,
@@ -155,6 +169,7 @@ pub(super) fn read_channel(
         stale,
         digest,
         collecting,
+        repeats,
         place: key.place.clone(),
     })
 }
@@ -169,6 +184,7 @@ struct Shared {
     stale: Stale,
     digest: Option<Digest>,
     collect: Collect,
+    repeats: Option<bool>,
 }
 
 fn read_shared(reader: &Reader<'_>) -> Shared {
@@ -201,7 +217,10 @@ fn read_shared(reader: &Reader<'_>) -> Shared {
     let send_resolved = reader.bool("send_resolved", doc).optional();
     let Gathering { storm, stale, digest } = read_gathering(reader);
     let collect = Collect::read(reader);
-    Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest, collect }
+    let doc = "Whether it hears of every repeat by itself (see `dedup`), and so of none as another message about the first. \
+               If not set: elasticsearch, mongodb, splunk_hec, file and postgres do, the others do not.";
+    let repeats = reader.bool("repeats", doc).optional();
+    Shared { rates, retry, timeout, fallback, send_resolved, storm, stale, digest, collect, repeats }
 }
 
 fn read_fallback(reader: &Reader<'_>) -> Fallback {

@@ -2,6 +2,7 @@
 //! secrets that they name; opens nothing else, starts nothing, and takes the environment as a function.
 
 mod channels;
+mod dedup;
 mod dfars;
 mod fallback;
 mod finding_rules;
@@ -44,7 +45,7 @@ pub(crate) use yaml::FILE_BYTES_MAX;
 use balefire_channels::Host;
 use balefire_engine::internal_scan::InternalScan;
 use balefire_engine::route::Routing;
-use balefire_engine::{ReportSettings, RunSettings};
+use balefire_engine::{DedupSettings, ReportSettings, RunSettings};
 use balefire_model::Severity;
 use balefire_model::settings::{Node, Place, Problem, Session, Value};
 use sources::Source;
@@ -91,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) reports: Option<ReportSettings>,
     /// Who people are, by name.
     pub(crate) people: People,
+    /// What is known again.
+    pub(crate) dedup: DedupSettings,
     /// SHA-256 in hexadecimal of the files as they are before substitution: it says which configuration was in force,
     /// and depends on no secret that comes from the environment or from a file.
     pub(crate) digest: String,

@@ -2,6 +2,7 @@
 //! calls describe the settings for the schema and the reference.
 
 use super::channels::{ConfiguredChannel, read_channels};
+use super::dedup::read_dedup;
 use super::dfars::read_dfars;
 use super::finding_rules::{FindingRule, read_finding_rules};
 use super::history::read_history;
@@ -17,7 +18,7 @@ use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
 use balefire_engine::internal_scan::InternalScan;
 use balefire_engine::route::Routing;
-use balefire_engine::{ReportSettings, RunSettings};
+use balefire_engine::{DedupSettings, ReportSettings, RunSettings};
 use balefire_intake::formats::Format;
 use balefire_model::Severity;
 use balefire_model::settings::{FieldDoc, Node, Place, Problem, Reader, Session, Value};
@@ -72,6 +73,7 @@ struct Settings {
     runs: RunSettings,
     reports: Option<ReportSettings>,
     people: People,
+    dedup: DedupSettings,
 }
 
 /// Resolves the tree. Problems go to the session; the result may be used only where there is none.
@@ -94,6 +96,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         runs: settings.runs,
         reports: settings.reports,
         people: settings.people,
+        dedup: settings.dedup,
         digest: String::new(),
         sources: Vec::new(),
     }
@@ -135,6 +138,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     reader.section("runs", doc, section).optional();
     let reports = read_dfars(reader);
     let people = read_people(reader);
+    let dedup = read_dedup(reader);
     let mut channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
@@ -163,6 +167,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         runs,
         reports,
         people,
+        dedup,
     }
 }
 

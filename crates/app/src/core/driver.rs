@@ -248,12 +248,13 @@ impl Driver {
 
     fn send(&mut self, job: Job) {
         let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, attempt, .. } = job;
-        let Job { resolved_at, acknowledgement, plain, reached, opened, .. } = job;
+        let Job { resolved_at, acknowledgement, repeats, plain, reached, opened, .. } = job;
         let subject = match self.incidents.get(accepted_at) {
             Ok(subject) => subject,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
-        self.under_way.insert(delivery, (incident.received_at(), severity));
+        let came = repeats.map_or(incident, |repeats| repeats.last);
+        self.under_way.insert(delivery, (came.received_at(), severity));
         let run = self.run_of(&channel, (reason, accepted_at, stands_in_for.as_deref()));
         let ack_url = self.public_url.as_ref().map(|base| self.signer.url(base, incident, &channel));
         let job = transport::Job {
@@ -263,6 +264,8 @@ impl Driver {
             stands_in_for,
             resolved_at,
             acknowledgement,
+            told_as: incident,
+            repeats,
             plain,
             ack_url,
             reached,

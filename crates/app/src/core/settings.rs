@@ -31,6 +31,7 @@ impl Config {
             digest: channel.digest.clone(),
             collects: channel.collecting.collects,
             marks: channel.collecting.marks,
+            repeats: channel.repeats,
             has_template: channel.channel.limits().has_template,
             rates: channel.rates.iter().map(|rate| Rate { count: rate.count, per: rate.per }).collect(),
         };
@@ -40,6 +41,7 @@ impl Config {
             digest: self.digest.clone(),
             runs: self.runs,
             reports: self.reports,
+            dedup: self.dedup,
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use balefire_engine::Input;
 use balefire_model::record::{Assigned, Noted, ReportStep, Reporting, StateChanged};
-use balefire_model::{State as IncidentState, text};
+use balefire_model::{IncidentId, State as IncidentState, text};
 use balefire_store::view::{IncidentView, Whose};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -91,14 +91,31 @@ async fn change(app: &App, name: &str, id: &str, body: Body, state: IncidentStat
     let (change, bytes): (Change, _) = read(app, body, "{\"by\": \"who\", \"comment\": \"why\"} or no body").await?;
     let by = who(change.by, name)?;
     let comment = bounded("comment", change.comment, TEXT_BYTES_MAX)?;
-    let found = find(app, id).await?;
+    let (found, repeated_by) = meant(app, id).await?;
     let incident = found.row.id;
     if state == IncidentState::Open && found.row.state != IncidentState::Acked {
         let detail = format!("it is {}, not acked; allowed: what somebody has acknowledged", found.row.state);
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     tell(app, Input::Change(StateChanged { incident, state, by, comment }), bytes).await?;
-    Ok(Json(json!({ "id": incident, "state": state })))
+    Ok(Json(named(json!({ "id": incident, "state": state }), repeated_by)))
+}
+
+/// The incident that is meant: of a repeat, the first one, since it is that which somebody takes care of; and the repeat.
+async fn meant(app: &App, id: &str) -> Result<(IncidentView, Option<IncidentId>), Problem> {
+    let asked = find(app, id).await?;
+    match asked.row.repeat_of {
+        Some(first) => Ok((find(app, &first.to_string()).await?, Some(asked.row.id))),
+        None => Ok((asked, None)),
+    }
+}
+
+/// An answer that says which repeat was named, where it was one.
+fn named(mut answer: Value, repeated_by: Option<IncidentId>) -> Value {
+    if let Some(repeat) = repeated_by {
+        answer["repeated_by"] = json!(repeat);
+    }
+    answer
 }
 
 pub(crate) async fn assign(
@@ -113,14 +130,15 @@ pub(crate) async fn assign(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "to: found nothing; allowed: a name, or nobody"));
     }
     let by = who(assign.by, &name)?;
-    let incident = find(&app, &id).await?.row.id;
+    let (found, repeated_by) = meant(&app, &id).await?;
+    let incident = found.row.id;
     let warning = warning(&app, &to);
     let to = match Whose::of(&to) {
         Whose::Nobody => None,
         Whose::Of(name) => Some(name),
     };
     tell(&app, Input::Assign(Assigned { incident, to: to.clone(), by }), bytes).await?;
-    let mut answer = json!({ "id": incident, "assigned_to": to });
+    let mut answer = named(json!({ "id": incident, "assigned_to": to }), repeated_by);
     if let Some(warning) = warning {
         answer["warning"] = warning.into();
     }

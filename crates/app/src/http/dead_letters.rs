@@ -13,7 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use balefire_channels::Step;
 use balefire_engine::{Answer, DeadLetter, DeadLetterFilter, DeadLetterOrder, Input};
-use balefire_model::{Cause, Delivery, DeliveryId, Incident, IncidentId, Outcome, Record};
+use balefire_model::{Cause, Delivery, DeliveryId, Incident, IncidentId, Outcome, Record, Repeats};
 use balefire_store::view::StoryLine;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -116,10 +116,20 @@ pub(crate) async fn show(
     let id = letter.incident;
     let Read { found: story, .. } = read(&app, move |view| view.story(id)).await?;
     let tried = Tried::of(delivery, &story);
-    let incident = story.iter().find_map(|line| match &line.record {
-        Record::Accepted(incident) => Some(incident.clone()),
-        _ => None,
-    });
+    let incident = |story: &[StoryLine]| {
+        story.iter().find_map(|line| match &line.record {
+            Record::Accepted(incident) => Some(incident.clone()),
+            _ => None,
+        })
+    };
+    let mut incident = match letter.repeats {
+        // It tells of the first under the text of the last.
+        Some(Repeats { last, .. }) => incident(&read(&app, move |view| view.story(last)).await?.found),
+        None => incident(&story),
+    };
+    if let Some(incident) = &mut incident {
+        Arc::make_mut(incident).id = id;
+    }
     let title = incident.as_ref().map(|incident| incident.title.clone());
     let (request, note) = match incident {
         Some(incident) => again(&app, (delivery, letter.clone()), incident, &tried).await,
@@ -201,6 +211,7 @@ async fn again(
             stands_in_for: letter.stands_in_for.as_deref(),
             resolved_at: letter.resolved_at,
             acknowledgement: letter.acknowledgement.as_ref(),
+            repeats: letter.repeats,
             plain,
             ack_url: None,
             reached: None,

@@ -2,7 +2,9 @@
 //! and sockets; what to send, what a reply means and whether to try again is decided in `channels` and `engine`.
 
 use balefire_channels::{Channel, Reply, Transport};
-use balefire_model::{Acknowledgement, Cause, DeliveryId, Entry, Incident, Outcome, Reason, Record, text};
+use balefire_model::{
+    Acknowledgement, Cause, DeliveryId, Entry, Incident, IncidentId, Outcome, Reason, Record, Repeats, text,
+};
 use jiff::Timestamp;
 use std::error::Error;
 use std::sync::Arc;
@@ -46,6 +48,10 @@ pub(crate) struct Job {
     pub(crate) resolved_at: Option<Timestamp>,
     /// The acknowledgement that it tells of.
     pub(crate) acknowledgement: Option<Acknowledgement>,
+    /// The incident that the subject is told as: another one where it is a repeat.
+    pub(crate) told_as: IncidentId,
+    /// How often that incident came, where the message tells of that.
+    pub(crate) repeats: Option<Repeats>,
     /// Without the user's template.
     pub(crate) plain: bool,
     /// The link by which its reader acknowledges the incident.

@@ -171,6 +171,7 @@ impl Script {
             stands_in_for: job.stands_in_for.as_deref(),
             resolved_at: job.resolved_at,
             acknowledgement: job.acknowledgement.as_ref(),
+            repeats: job.repeats,
             plain: job.plain,
             ack_url: job.ack_url.as_deref(),
             reached: job.reached.as_deref(),
@@ -402,7 +403,11 @@ impl Leg {
     /// Reads the job's incident; where that cannot be had, the attempt is over.
     pub(super) fn begin(job: Job, at: Timestamp) -> Result<Leg, Finished> {
         match job.subject.read() {
-            Ok(incident) => {
+            Ok(mut incident) => {
+                // What came again is told of under the name that the far side knows.
+                if incident.id != job.told_as {
+                    Arc::make_mut(&mut incident).id = job.told_as;
+                }
                 let pages = job.run.as_ref().map(RunSource::pages);
                 Ok(Leg { job, incident, at, replies: Vec::new(), outcome: None, pages, page: None })
             }

@@ -48,11 +48,13 @@ pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
     let delivery = DeliveryId::derive(incident.id, "opened", &number.to_string());
     Job {
         delivery,
+        told_as: incident.id,
         subject: Subject::Known(Arc::new(incident)),
         reason: Reason::Opened,
         stands_in_for: None,
         resolved_at: None,
         acknowledgement: None,
+        repeats: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -71,7 +71,7 @@ fn thread(delivery: &Delivery<'_>, domain: &str) -> (String, Vec<String>) {
     let incident = delivery.incident;
     let thread = format!("thread.{}@{domain}", hex(&Sha256::digest(incident.fingerprint.0.as_bytes())[..16]));
     match delivery.reason {
-        Reason::Acked | Reason::Resolved | Reason::Escalated => {
+        Reason::Acked | Reason::Resolved | Reason::Escalated | Reason::Repeated => {
             let opened = DeliveryId::derive(incident.id, Reason::Opened.as_str(), delivery.channel);
             let opened = format!("{opened}@{domain}");
             (opened.clone(), vec![thread, opened])
@@ -301,7 +301,9 @@ mod tests {
             let id = DeliveryId::derive(incident.id, reason.as_str(), "soc");
             (id, written_as(Dialect::Plan, &Delivery { id, reason, ..opened }))
         };
-        for (reason, mark) in [(Reason::Resolved, "[RESOLVED]"), (Reason::Escalated, "[ESCALATED]")] {
+        let marks =
+            [(Reason::Resolved, "[RESOLVED]"), (Reason::Escalated, "[ESCALATED]"), (Reason::Repeated, "[REPEATED]")];
+        for (reason, mark) in marks {
             let (id, mail) = of(reason);
             let expected = format!(
                 "Subject: {mark} [CRITICAL] Audit log stopped on web-1\r\n\

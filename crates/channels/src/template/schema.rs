@@ -3,7 +3,7 @@
 
 use super::TemplateError;
 use crate::body::event_type;
-use balefire_model::{Delivery, DeliveryId, Incident, Reason};
+use balefire_model::{Delivery, DeliveryId, Incident, Reason, Repeats};
 use minijinja::value::{Enumerator, Object, Serde, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,9 @@ fn with_fields(delivery: &Delivery<'_>, incident: BTreeMap<String, Value>) -> Va
             channel => delivery.channel,
             reason => delivery.reason.as_str(),
             stands_in_for => delivery.stands_in_for,
+            repeats => delivery.repeats.map(|Repeats { count, since, last }| {
+                minijinja::context! { count => count, since => since.to_string(), last => last.to_string() }
+            }),
             ack_url => crate::mark::ack_url(delivery),
         },
         incident => Value::from(incident),
@@ -69,6 +72,11 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
             stands_in_for,
             resolved_at: None,
             acknowledgement: None,
+            repeats: (reason == Reason::Repeated).then_some(Repeats {
+                count: 2,
+                since: incident.received_at,
+                last: incident.id,
+            }),
             plain: false,
             ack_url: None,
             reached: None,
@@ -85,6 +93,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
         ("for an incident without what a sender may leave out: ", of(Reason::Opened, None, &bare)),
         ("for an incident that is over: ", of(Reason::Resolved, None, &full)),
         ("for an escalation: ", of(Reason::Escalated, None, &full)),
+        ("for an incident that came again: ", of(Reason::Repeated, None, &full)),
         ("for a message that stands in for another channel: ", of(Reason::Fallback, Some("other"), &full)),
         ("for a summary of many: ", of(Reason::Summary, None, &bare)),
         ("for a test of the channel: ", of(Reason::Test, None, &bare)),

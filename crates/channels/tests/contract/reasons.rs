@@ -4,8 +4,15 @@ use crate::scene::{FAULTY, bytes, channel, channels, check_harmless, delivery, h
 use balefire_channels::{Kind, Request};
 use balefire_model::{Delivery, DeliveryId, Incident, Reason};
 
-const REASONS: [Reason; 6] =
-    [Reason::Opened, Reason::Resolved, Reason::Escalated, Reason::Fallback, Reason::Summary, Reason::Test];
+const REASONS: [Reason; 7] = [
+    Reason::Opened,
+    Reason::Resolved,
+    Reason::Escalated,
+    Reason::Fallback,
+    Reason::Summary,
+    Reason::Repeated,
+    Reason::Test,
+];
 
 /// A delivery of every reason, each with and without a channel that it stands in for, with and without templates.
 fn deliveries(incident: &Incident) -> Vec<Delivery<'_>> {
@@ -66,9 +73,10 @@ fn every_message_says_why_it_goes_out_and_for_whom_it_stands_in() {
             let (word, mark) = match delivery.reason {
                 Reason::Resolved => ("resolved", "[RESOLVED]"),
                 Reason::Escalated => ("incident.escalated", "[ESCALATED]"),
+                Reason::Repeated => ("incident.repeated", "[REPEATED]"),
                 _ => ("", ""),
             };
-            // Alertmanager knows no escalation: what fires goes on firing.
+            // Alertmanager knows no escalation and no repeat: what fires goes on firing.
             if !name.contains("alertmanager") || delivery.reason == Reason::Resolved {
                 assert!(told.contains(word) || told.contains(mark), "{name} {:?}: {told}", delivery.reason);
             }

@@ -133,6 +133,7 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         stands_in_for: None,
         resolved_at: None,
         acknowledgement: None,
+        repeats: None,
         plain: false,
         ack_url: None,
         reached: None,

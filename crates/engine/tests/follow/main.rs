@@ -10,6 +10,7 @@ mod fallbacks;
 mod health;
 mod letters;
 mod posted;
+mod repeats;
 mod reports;
 mod set_back;
 

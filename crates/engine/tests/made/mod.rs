@@ -27,7 +27,7 @@ pub fn incident(number: u32, severity: Severity) -> Arc<Incident> {
         incident_id: None,
         events: Vec::new(),
         labels: BTreeMap::new(),
-        fingerprint: Fingerprint("f".to_owned()),
+        fingerprint: Fingerprint(format!("f{number}")),
         source: "test".to_owned(),
         event_time: None,
         received_at: at(0),

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Written to `user_version` of every file. A change of any schema below raises it, and the view is then rebuilt.
-pub(crate) const SCHEMA: i64 = 1;
+pub(crate) const SCHEMA: i64 = 2;
 
 /// Keys grow with time in every table and there is no other index, so that each write lands at the right edge of its
-/// tree. `incidents` is narrow, so that a scan for a rare state or source does not read the bodies.
+/// tree. `incidents` is narrow, so that a scan for a rare state or source does not read the bodies. `repeats` has a row for
+/// each incident that repeats another one, and one for each that was repeated, which changes once in a batch.
 pub(crate) const DAY_SCHEMA: &str = "
     CREATE TABLE applied (one INTEGER PRIMARY KEY CHECK (one = 0), position INTEGER NOT NULL, syncs INTEGER NOT NULL);
     INSERT INTO applied VALUES (0, 0, 0);
@@ -19,6 +20,7 @@ pub(crate) const DAY_SCHEMA: &str = "
         state INTEGER NOT NULL, cui INTEGER NOT NULL, source TEXT NOT NULL, detected_by TEXT NOT NULL,
         title TEXT NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE repeats (id BLOB PRIMARY KEY, of_id BLOB, count INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE bodies (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, json BLOB NOT NULL);
     CREATE TABLE story (
         id BLOB NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, kind INTEGER NOT NULL, body BLOB NOT NULL,

@@ -2,7 +2,7 @@
 //! more than writing the rows. Knows neither SQL nor files.
 
 use super::error::ViewError;
-use balefire_model::record::{DecodeError, kind};
+use balefire_model::record::{DecodeError, RepeatOf, kind};
 use balefire_model::{IncidentId, Position, Severity, State, Stored};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub(crate) enum Matter<'a> {
     Changed(Changed),
     /// Another step in an incident's story.
     Step(IncidentId),
+    /// The routing of an incident that repeats another one.
+    Repeat(IncidentId, RepeatOf),
     /// The engine itself.
     Engine,
     /// Nothing that people ask for: the engine's own memory.
@@ -61,6 +63,19 @@ struct Step {
     incident: IncidentId,
 }
 
+#[derive(Deserialize)]
+struct Routing {
+    incident: IncidentId,
+    #[serde(default)]
+    sighting: Option<Sighting>,
+}
+
+#[derive(Deserialize)]
+struct Sighting {
+    #[serde(default)]
+    repeat: Option<RepeatOf>,
+}
+
 impl Extract<'_> {
     /// Looks into a record as far as its row needs it.
     pub(crate) fn of(stored: &Stored) -> Result<Extract<'_>, ViewError> {
@@ -75,7 +90,7 @@ impl Extract<'_> {
         match &self.matter {
             Matter::Accepted(accepted) => Some(accepted.id),
             Matter::Changed(changed) => Some(changed.incident),
-            Matter::Step(id) => Some(*id),
+            Matter::Step(id) | Matter::Repeat(id, _) => Some(*id),
             Matter::Engine | Matter::Nothing => None,
         }
     }
@@ -85,8 +100,12 @@ fn matter(kind: u16, payload: &[u8]) -> Result<Matter<'_>, DecodeError> {
     Ok(match kind {
         kind::ACCEPTED => Matter::Accepted(parse(kind, payload)?),
         kind::STATE_CHANGED => Matter::Changed(parse(kind, payload)?),
-        kind::ROUTED
-        | kind::ATTEMPT_STARTED
+        kind::ROUTED => {
+            let Routing { incident, sighting } = parse(kind, payload)?;
+            let repeat = sighting.and_then(|sighting| sighting.repeat);
+            repeat.map_or(Matter::Step(incident), |repeat| Matter::Repeat(incident, repeat))
+        }
+        kind::ATTEMPT_STARTED
         | kind::ATTEMPT_ENDED
         | kind::FOLLOWED_UP
         | kind::SUPPRESSED

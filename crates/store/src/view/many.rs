@@ -144,7 +144,8 @@ fn fill(
 const WAYS: &str = "
     SELECT i.id, i.at, i.severity, i.state, i.cui, i.detected_by, s.at, s.kind, s.body
     FROM incidents i LEFT JOIN story s ON s.id = i.id AND s.kind IN (?3, ?4)
-    WHERE i.id >= ?1 AND i.id < ?2 ORDER BY i.id, s.seq";
+    LEFT JOIN repeats r ON r.id = i.id
+    WHERE i.id >= ?1 AND i.id < ?2 AND r.of_id IS NULL ORDER BY i.id, s.seq";
 
 fn count_day(path: &Path, connection: &Connection, ids: &Ids, counting: &mut Counting) -> Result<(), ViewError> {
     let fail = |source| ViewError::of(path, source);
@@ -212,8 +213,9 @@ fn go_on(path: &Path, row: &rusqlite::Row<'_>, way: &mut Way) -> Result<(), View
 }
 
 const RULES: &str = "
-    SELECT detected_by, count(*), sum(state = 0), max(severity), max(at) FROM incidents
-    WHERE id >= ?1 AND id < ?2 GROUP BY 1";
+    SELECT detected_by, count(*), sum(state = 0 AND of_id IS NULL), max(severity), max(at)
+    FROM incidents LEFT JOIN repeats ON repeats.id = incidents.id
+    WHERE incidents.id >= ?1 AND incidents.id < ?2 GROUP BY 1";
 
 /// Adds a day's rules, and says how many incidents are of rules for which there is no room.
 fn rules_of_day(

@@ -30,7 +30,7 @@ pub struct Query {
     /// This text occurs, whatever its case, in the title, the description, the name of what detected it, or a label
     /// written as `name=value`. Every character stands for itself. Empty means any.
     pub text: Option<String>,
-    /// In this state now.
+    /// In this state now; not those that repeat another one, whose state counts for them.
     pub state: Option<State>,
     /// Found by exactly this, as far as a row shows it.
     pub rule: Option<String>,
@@ -134,6 +134,20 @@ pub struct Row {
     pub detected_by: String,
     /// One line for people as the sender wrote it (not safe for a terminal), at most [`TITLE_BYTES_MAX`] bytes.
     pub title: String,
+    /// The incident that it repeats, and whose state counts for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<IncidentId>,
+    /// How often it came again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeats: u64,
+    /// When it last came again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How many incidents there are.

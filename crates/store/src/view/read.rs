@@ -21,7 +21,8 @@ pub const PREFIX_DIGITS_MIN: usize = 8;
 const ID_DIGITS: usize = 32;
 const AMBIGUOUS_SHOWN_MAX: u8 = 10;
 
-const ROW: &str = "id, seq, at, severity, state, cui, source, detected_by, title";
+const ROW: &str = "incidents.id, seq, at, severity, state, cui, source, detected_by, title, of_id, count, last";
+const ROWS: &str = "incidents LEFT JOIN repeats ON repeats.id = incidents.id";
 
 /// The view, for questions. Cheap to make and to share; every call opens what it needs, blocks on the disk, and is
 /// consistent within each day.
@@ -276,9 +277,9 @@ impl Page<'_> {
         let fail = |source| ViewError::of(path, source);
         let mut select = connection
             .prepare(&format!(
-                "SELECT {ROW} FROM incidents WHERE id >= ?1 AND id < ?2 AND (?3 >> severity) & 1
-                 AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR source = ?5)
-                 AND (?6 IS NULL OR detected_by = ?6) AND cui >= ?7 ORDER BY id DESC"
+                "SELECT {ROW} FROM {ROWS} WHERE incidents.id >= ?1 AND incidents.id < ?2 AND (?3 >> severity) & 1
+                 AND (?4 IS NULL OR (state = ?4 AND of_id IS NULL)) AND (?5 IS NULL OR source = ?5)
+                 AND (?6 IS NULL OR detected_by = ?6) AND cui >= ?7 ORDER BY incidents.id DESC"
             ))
             .map_err(fail)?;
         let mut bodies = connection.prepare("SELECT json FROM bodies WHERE seq = ?1").map_err(fail)?;
@@ -342,7 +343,7 @@ fn care_of(path: &Path, connection: &Connection, id: IncidentId, mut care: Care)
 
 fn row_of(path: &Path, connection: &Connection, id: IncidentId) -> Result<Option<(Row, i64)>, ViewError> {
     let fail = |source| ViewError::of(path, source);
-    let mut select = connection.prepare(&format!("SELECT {ROW} FROM incidents WHERE id = ?1")).map_err(fail)?;
+    let mut select = connection.prepare(&format!("SELECT {ROW} FROM {ROWS} WHERE incidents.id = ?1")).map_err(fail)?;
     let mut rows = select.query([id.0.as_bytes()]).map_err(fail)?;
     let Some(row) = rows.next().map_err(fail)? else { return Ok(None) };
     Ok(Some((row_from(path, connection, row)?, row.get(1).map_err(fail)?)))
@@ -357,6 +358,10 @@ fn row_from(path: &Path, connection: &Connection, row: &rusqlite::Row<'_>) -> Re
     let id = id_of(row.get(0).map_err(fail)?);
     let (received_at, cui_involved) = (time_of(path, row.get(2).map_err(fail)?)?, row.get(5).map_err(fail)?);
     let care = care_of(path, connection, id, Care::of_new(severity, cui_involved, received_at))?;
+    let repeat_of: Option<[u8; 16]> = row.get(9).map_err(fail)?;
+    let repeats: Option<i64> = row.get(10).map_err(fail)?;
+    let last_seen: Option<i64> = row.get(11).map_err(fail)?;
+    let last_seen = last_seen.filter(|last| *last != 0).map(|last| time_of(path, last)).transpose()?;
     Ok(Row {
         id,
         received_at,
@@ -369,6 +374,9 @@ fn row_from(path: &Path, connection: &Connection, row: &rusqlite::Row<'_>) -> Re
         source: row.get(6).map_err(fail)?,
         detected_by: row.get(7).map_err(fail)?,
         title: row.get(8).map_err(fail)?,
+        repeat_of: repeat_of.map(id_of),
+        repeats: repeats.map_or(0, i64::unsigned_abs),
+        last_seen,
     })
 }
 

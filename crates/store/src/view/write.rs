@@ -6,7 +6,8 @@ use super::error::ViewError;
 use super::extract::{Extract, Matter};
 use super::query::{TITLE_BYTES_MAX, severity_number, state_number};
 use balefire_model::incident::State;
-use balefire_model::{Position, Stored, text};
+use balefire_model::record::RepeatOf;
+use balefire_model::{IncidentId, Position, Stored, text};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -232,7 +233,7 @@ impl OpenDay {
         let fail = |source| ViewError::of(&self.database.path, source);
         self.is_dirty = true;
         let transaction = self.database.connection.unchecked_transaction().map_err(fail)?;
-        write_records(&transaction, &records[missing..]).map_err(fail)?;
+        write_records(&transaction, self.day, &records[missing..]).map_err(fail)?;
         transaction.execute("UPDATE applied SET position = ?1", [number_of(end)]).map_err(fail)?;
         transaction.commit().map_err(fail)?;
         self.position = end;
@@ -248,15 +249,23 @@ impl OpenDay {
     }
 }
 
-fn write_records(connection: &Connection, records: &[&Extract<'_>]) -> rusqlite::Result<()> {
+fn write_records(connection: &Connection, day: Day, records: &[&Extract<'_>]) -> rusqlite::Result<()> {
     // Ids are unique; should one come twice, its first record stands, and the view goes on.
     let mut incident =
         connection.prepare_cached("INSERT OR IGNORE INTO incidents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut body = connection.prepare_cached("INSERT OR IGNORE INTO bodies VALUES (?1, ?2, ?3)")?;
     let mut story = connection.prepare_cached("INSERT OR IGNORE INTO story VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut state = connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1")?;
+    let mut repeat = connection.prepare_cached("INSERT OR IGNORE INTO repeats VALUES (?1, ?2, 0, 0)")?;
+    // How often an incident came again is written once for all these records.
+    let mut repeated: BTreeMap<IncidentId, (u64, i64)> = BTreeMap::new();
     for record in records {
-        let Some(id) = record.incident() else { continue };
+        if let Matter::Repeat(_, RepeatOf { of, number }) = &record.matter
+            && Day::of(*of) == day
+        {
+            repeated.insert(*of, (*number, record.at.as_microsecond()));
+        }
+        let Some(id) = record.incident().filter(|id| Day::of(*id) == day) else { continue };
         let (id, seq, at) = (id.0.as_bytes(), number_of(record.position), record.at.as_microsecond());
         if let Matter::Accepted(accepted) = &record.matter {
             incident.execute(params![
@@ -276,17 +285,31 @@ fn write_records(connection: &Connection, records: &[&Extract<'_>]) -> rusqlite:
         if let Matter::Changed(change) = &record.matter {
             state.execute(params![id, state_number(change.state)])?;
         }
+        if let Matter::Repeat(_, RepeatOf { of, .. }) = &record.matter {
+            repeat.execute(params![id, of.0.as_bytes()])?;
+        }
         story.execute(params![id, seq, at, record.kind, record.payload])?;
+    }
+    let mut count = connection.prepare_cached(
+        "INSERT INTO repeats VALUES (?1, NULL, ?2, ?3) ON CONFLICT (id) DO UPDATE SET count = ?2, last = ?3",
+    )?;
+    for (first, (number, at)) in repeated {
+        count.execute(params![first.0.as_bytes(), i64::try_from(number).unwrap_or(i64::MAX), at])?;
     }
     Ok(())
 }
 
-/// The records that concern an incident, by its day, in their order.
+/// The records that concern an incident, by its day, in their order; a repeat concerns the incident that it repeats, too.
 fn by_day<'a, 'p>(records: &'a [Extract<'p>]) -> BTreeMap<Day, Vec<&'a Extract<'p>>> {
     let mut days: BTreeMap<Day, Vec<&Extract<'_>>> = BTreeMap::new();
     for record in records {
         if let Some(id) = record.incident() {
             days.entry(Day::of(id)).or_default().push(record);
+            if let Matter::Repeat(_, RepeatOf { of, .. }) = &record.matter
+                && Day::of(*of) != Day::of(id)
+            {
+                days.entry(Day::of(*of)).or_default().push(record);
+            }
         }
     }
     days

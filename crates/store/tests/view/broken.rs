@@ -18,10 +18,10 @@ fn another_schema_is_refused_with_the_way_out() {
     let records = journal(4, MIDNIGHT_MS, 1000);
     for (version, way_out) in [
         (
-            2,
-            "has schema 2, and this version of balefire knows up to 1: run the newer version, or `balefire rebuild` to build the view again with this one",
+            3,
+            "has schema 3, and this version of balefire knows up to 2: run the newer version, or `balefire rebuild` to build the view again with this one",
         ),
-        (-1, "has schema -1, and this version of balefire needs 1: run `balefire rebuild`"),
+        (-1, "has schema -1, and this version of balefire needs 2: run `balefire rebuild`"),
     ] {
         for file in [DAY, "position.sqlite"] {
             let (dir, view) = view_of(&records[..8]);

@@ -82,6 +82,7 @@ pub fn routed(incident: &Incident, accepted_at: Position) -> Record {
         escalations: Vec::new(),
         run: None,
         collected: Vec::new(),
+        sighting: None,
     })
 }
 

@@ -78,7 +78,13 @@ pub(crate) struct Change {
 impl Change {
     pub(super) fn run(&self, verb: &str, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         let what = (self.ids.as_slice(), verb, json!({ "comment": self.comment }));
-        self.doing.run(what, (place, output), |done| format!("{} {}", text(done, "state"), text(done, "id")))
+        self.doing.run(what, (place, output), |done| {
+            let repeat = match text(done, "repeated_by") {
+                "" => String::new(),
+                repeat => format!(" (incident {repeat} is a repeat of it)"),
+            };
+            format!("{} {}{repeat}", text(done, "state"), text(done, "id"))
+        })
     }
 }
 

@@ -121,7 +121,8 @@ impl List {
 /// A column of the list that is there only where some incident has something in it.
 type Extra = (&'static str, fn(&Value) -> Option<String>);
 
-const EXTRAS: [Extra; 2] = [
+const EXTRAS: [Extra; 3] = [
+    ("SEEN", |row| Some(format!("{} times", row["repeats"].as_u64().filter(|repeats| *repeats > 0)? + 1))),
     ("ASSIGNED TO", |row| row["assigned_to"].as_str().map(|to| cut(to, 40).into_owned())),
     ("REPORT", |row| {
         let report = row["report"].as_object()?;
@@ -140,11 +141,11 @@ fn listed(rows: &[Value], screen: Screen) -> String {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let time = text("received_at").parse::<Timestamp>();
         let time = time.map(|time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default();
-        let severity = text("severity");
+        let (severity, state) = (text("severity"), text("state"));
         let mut cells = vec![
             Cell::new(&time),
             Cell::styled(&severity, severity_style(&severity)),
-            Cell::new(&text("state")),
+            Cell::new(if row["repeat_of"].is_null() { &state } else { "repeat" }),
             Cell::new(&cut(&text("source"), 40)),
             Cell::new(&text("id")),
         ];

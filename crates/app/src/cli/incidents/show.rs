@@ -58,6 +58,10 @@ fn shown(found: &Value, now: Timestamp, screen: Screen) -> String {
     fact("assigned_to", &text(found, "assigned_to"));
     fact("report", &report(&found["report"], now));
     fact("received", &text(incident, "received_at"));
+    fact("repeat of", &text(found, "repeat_of"));
+    if let Some(repeats) = found["repeats"].as_u64().filter(|repeats| *repeats > 0) {
+        fact("seen", &format!("{} times, last at {}", repeats + 1, text(found, "last_seen")));
+    }
     for name in ["event_time", "source", "detected_by", "severity_original", "incident_id", "fingerprint"] {
         fact(name, &text(incident, name));
     }
