@@ -1,6 +1,5 @@
 //! A submission: incidents that are accepted together or not at all, decided on one by one.
 
-use crate::dedup::Follows;
 use crate::engine::{Answer, Effects, Engine};
 use crate::retry::later;
 use crate::route::Escalate;

@@ -1,6 +1,6 @@
 //! When a snapshot is taken: often enough for a start to be quick, and never one that a journal would refuse.
 
-use balefire_engine::{Engine, Input, Settings, Submission};
+use balefire_engine::{DedupSettings, Engine, Input, Settings, Submission};
 use balefire_model::{Record, Severity};
 use made::{at, incident};
 use std::sync::Arc;
@@ -10,7 +10,9 @@ mod made;
 /// Whether 60,000 records lead to a snapshot, where the memory holds a text of this length.
 fn is_taken(bytes: usize) -> bool {
     let mut engine = Engine::default();
-    let settings = Settings { digest: "d".repeat(bytes), ..Settings::default() };
+    // Nothing is known again: what is remembered for that would have the snapshot come later.
+    let dedup = DedupSettings { window: None, ..DedupSettings::default() };
+    let settings = Settings { digest: "d".repeat(bytes), dedup, ..Settings::default() };
     let configured = engine.step(at(0), Input::Configure(Arc::new(settings)));
     let incidents = (0..30_000).map(|number| incident(number, Severity::High)).collect();
     let submission = Submission { incidents, ..Submission::default() };

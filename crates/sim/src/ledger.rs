@@ -42,8 +42,9 @@ pub(crate) struct Moment {
 #[derive(Debug)]
 pub(crate) struct Course {
     pub incident: IncidentId,
-    /// The mark of the incident that its message shows: another one where that is a repeat.
-    mark: Option<String>,
+    /// The marks of the incidents whose text its message shows, the latest last: a repeat's where it tells of one, and
+    /// several where it was decided on several times.
+    marks: Vec<String>,
     pub channel: String,
     pub severity: Severity,
     pub reason: Reason,
@@ -263,7 +264,7 @@ impl Ledger {
         self.decisions += 1;
         let course = Course {
             incident,
-            mark,
+            marks: mark.into_iter().collect(),
             channel,
             severity,
             reason,
@@ -291,6 +292,7 @@ impl Ledger {
         let repeated = reason == Reason::Resolved && before.ended;
         if let Some(course) = self.courses.get_mut(&delivery) {
             course.receipts = before.receipts;
+            course.marks.splice(0..0, before.marks);
             course.uncertain = before.uncertain + u32::from(before.delivered);
         }
         self.comes_again(delivery);
@@ -549,9 +551,9 @@ impl Ledger {
             return self.faults.push(format!("a message of {delivery}, which was never decided on"));
         };
         course.receipts += u32::from(!sighting.is_copy);
-        let (channel, mark) = (course.channel.clone(), course.mark.clone());
-        let (Some(mark), true) = (mark.clone(), mark == sighting.mark) else {
-            return self.faults.push(format!("{channel} got {sighting:?} for the incident {mark:?}"));
+        let (channel, marks) = (course.channel.clone(), course.marks.clone());
+        let Some(mark) = marks.iter().find(|mark| sighting.mark.as_ref() == Some(mark)).cloned() else {
+            return self.faults.push(format!("{channel} got {sighting:?} for the incident {marks:?}"));
         };
         if let Some(id) = &sighting.id {
             self.demand(*id == delivery.to_string(), || format!("{channel} got {delivery} under the id {id}"));
