@@ -14,7 +14,7 @@ fn site(plugin: &str, settings: &str) -> Site {
     let site = Site::new(&format!(
         "channels:\n  plugin:\n    exec:\n      command: [{PYTHON}, -m, balefire.host, plugin.Plugin]\n      \
          env: {{PYTHONPATH: \"{package}:{{dir}}\", PYTHONDONTWRITEBYTECODE: \"1\"}}\n      cwd: \"{{dir}}\"\n{settings}\n    \
-         retry: {{initial: 200ms, cap: 1s}}\nrouting: custom\nroutes: [{{name: all, to: [plugin]}}]\n",
+         retry: {{initial: 200ms, cap: 1s}}\ndedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [plugin]}}]\n",
         package = package().display(),
     ));
     fs::write(site.path("plugin.py"), plugin).expect("the directory is ours");

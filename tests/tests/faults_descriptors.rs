@@ -23,7 +23,7 @@ const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
 
 fn site(sink: &Sink) -> Site {
     Site::new(&format!(
-        "channels: {{hook: {{webhook: {{url: \"{}\"}}, retry: {{initial: 200ms, cap: 1s}}}}}}\nrouting: custom\n\
+        "channels: {{hook: {{webhook: {{url: \"{}\"}}, retry: {{initial: 200ms, cap: 1s}}}}}}\ndedup: {{enabled: false}}\nrouting: custom\n\
          routes: [{{name: all, to: [hook]}}]\n",
         sink.url()
     ))

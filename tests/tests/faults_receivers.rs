@@ -63,7 +63,7 @@ fn dead_hanging_trickling_and_garbage_receivers_cost_the_others_nothing_and_are_
     let channels: String = urls.iter().map(channel).collect();
     let names = urls.map(|(name, _)| name);
     let site = Site::new(&format!(
-        "channels:\n{channels}routing: custom\nroutes: [{{name: all, to: [{}]}}]\n",
+        "channels:\n{channels}dedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [{}]}}]\n",
         names.join(", ")
     ));
     let server = site.start();
@@ -111,7 +111,7 @@ fn a_receiver_that_is_away_costs_little_memory_and_gets_everything_once_when_it_
     let address = free_address();
     let site = Site::new(&format!(
         "channels: {{hook: {{webhook: {{url: \"http://{address}/hook\"}}, retry: {{initial: 200ms, cap: 1s}}}}}}\n\
-         routing: custom\nroutes: [{{name: all, to: [hook]}}]\n",
+         dedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [hook]}}]\n",
     ));
     let server = site.start();
     let fresh = server.resident_mb();

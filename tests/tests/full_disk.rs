@@ -35,7 +35,7 @@ impl Drop for SmallDisk {
 fn a_full_disk_refuses_with_503_and_goes_on_when_there_is_room_with_nothing_acknowledged_lost() {
     let sink = Sink::start();
     let site = Site::new(&format!(
-        "channels: {{hook: {{webhook: {{url: \"{}\"}}}}}}\nrouting: custom\nroutes: [{{name: all, to: [hook]}}]\n",
+        "channels: {{hook: {{webhook: {{url: \"{}\"}}}}}}\ndedup: {{enabled: false}}\nrouting: custom\nroutes: [{{name: all, to: [hook]}}]\n",
         sink.url()
     ));
     let Some(disk) = SmallDisk::mount(&site.path("data")) else {

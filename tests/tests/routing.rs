@@ -26,7 +26,11 @@ fn channels_of(server: &Server, id: &str) -> Vec<String> {
 
 /// Sends one incident of each severity and gives the ids.
 fn send_each(server: &Server, cui: bool) -> Vec<String> {
-    let of = |severity: &&str| json!({"title": format!("a {severity} one"), "severity": severity, "cui_involved": cui});
+    let of = |severity: &&str| {
+        let mut incident = json!({"title": format!("a {severity} one"), "severity": severity, "cui_involved": cui});
+        incident["labels"] = json!({"cui": cui.to_string()});
+        incident
+    };
     server.send(&SEVERITIES.iter().map(of).collect()).expect(202).ids()
 }
 
