@@ -57,7 +57,7 @@ impl Engine {
     pub(crate) fn take_over(&mut self, now: Timestamp, seen: AcksSeen, effects: &mut Effects) {
         let AcksSeen { channel, place, asked_at, found } = seen;
         for AckSeen { incident, by, at } in found {
-            let is_new = |open: &&Open| open.changed_at <= asked_at && open.is_unacknowledged(&channel);
+            let is_new = |open: &&Open| open.changed_at() <= asked_at && open.is_unacknowledged(&channel);
             let Some(before) = self.state.open.get(incident).filter(is_new).cloned() else { continue };
             let at = if at.is_empty() { String::new() } else { format!(" at {}", Acknowledgement::name(&at)) };
             let comment = format!("acknowledged in {place} (channel {channel}){at}");
@@ -109,7 +109,7 @@ impl Engine {
         let Some(pending) = self.state.pending.get(&delivery).filter(|pending| opens(pending.reason)) else { return };
         let channel = self.state.names[pending.channel as usize].clone();
         let about = pending.about();
-        let acked = self.state.open.get(about.incident).and_then(|open| open.acked.as_deref().cloned());
+        let acked = self.state.open.get(about.incident).and_then(|open| open.acked().cloned());
         let hears = self.settings.channels.get(&channel).is_some_and(|policy| policy.hears_acks);
         if let (Some((by, at)), true) = (acked, hears) {
             let planned = Planned { behind: Some(delivery), ..self.acknowledgement_of(about.incident, &channel) };

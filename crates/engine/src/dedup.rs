@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// How many incidents are remembered to be known again. The one that was not seen for longest goes first: a repeat of it
 /// is a new incident then.
-const REMEMBERED_MAX: usize = 100_000;
+const REMEMBERED_MAX: usize = 50_000;
 
 /// How many of those that may be meant are looked at for one incident.
 const LOOKED_AT_MAX: usize = 64;
@@ -67,14 +67,15 @@ pub(crate) struct Seen {
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matters {
-    incidents: BTreeMap<IncidentId, Seen>,
+    /// Each in a place of its own, as in [`crate::open::Opens`].
+    incidents: BTreeMap<IncidentId, Box<Seen>>,
     by_matter: BTreeSet<(Uuid, Option<Uuid>, Position, IncidentId)>,
     by_age: BTreeSet<(Timestamp, IncidentId)>,
 }
 
 impl Matters {
     pub(crate) fn get(&self, first: IncidentId) -> Option<&Seen> {
-        self.incidents.get(&first)
+        self.incidents.get(&first).map(|seen| &**seen)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -82,13 +83,13 @@ impl Matters {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Seen> {
-        self.incidents.values()
+        self.incidents.values().map(|seen| &**seen)
     }
 
     pub(crate) fn restore(&mut self, seen: Seen) {
         self.by_matter.insert((seen.matter, seen.own, seen.at, seen.first));
         self.by_age.insert((seen.last_seen, seen.first));
-        self.incidents.insert(seen.first, seen);
+        self.incidents.insert(seen.first, Box::new(seen));
     }
 
     pub(crate) fn forget(&mut self, first: IncidentId) {
@@ -150,7 +151,7 @@ impl Matters {
         let nameless = between(None, None);
         // Who has no identifier is rather one of those that have none.
         let (before, after) = if own.is_some() { (named, nameless) } else { (nameless, named) };
-        before.rev().chain(after.rev()).map(move |(.., first)| &self.incidents[first])
+        before.rev().chain(after.rev()).map(move |(.., first)| &*self.incidents[first])
     }
 }
 

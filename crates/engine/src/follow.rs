@@ -82,7 +82,7 @@ impl Engine {
         let mut behind = told().filter(on_its_way).map(|told| told.delivery);
         let (first, also): (_, Vec<DeliveryId>) = (behind.next(), behind.collect());
         let has_opened = arrived && first.is_some();
-        let opened = told().find_map(|told| told.posted.as_deref()).map(str::to_owned);
+        let opened = told().find_map(|told| told.posted.as_deref()).map(|posted| posted.to_string());
         let planned = Planned { behind: first, behind_also: also, has_opened, opened, ..planned };
         (arrived || first.is_some()).then_some(planned)
     }
@@ -121,7 +121,7 @@ impl Engine {
             messages.push((DeliveryId::derive(incident, Reason::Opened.as_str(), name), name.as_str()));
             messages.extend(told_as.map(|last| (repeated(incident, last, name), name.as_str())));
         }
-        for (step, escalation) in (0..).zip(open.into_iter().flat_map(|open| &open.escalations)) {
+        for (step, escalation) in (0..).zip(open.into_iter().flat_map(|open| open.escalations())) {
             messages.extend(escalation.to.iter().map(|channel| (escalated(incident, step, channel), channel.as_str())));
         }
         for delivery in self.with_stand_ins(incident, &messages) {
@@ -202,7 +202,7 @@ impl Engine {
             && due <= now
         {
             let open = self.state.open.get(incident).expect("what escalates is open");
-            let (about, escalation) = (open.about, open.escalations[step as usize].clone());
+            let (about, escalation) = (open.about, open.escalations()[step as usize].clone());
             let Escalation { route, to, .. } = escalation;
             let plan = |channel: &String| {
                 let planned = self.plan_of(incident, Reason::Escalated, channel.clone());

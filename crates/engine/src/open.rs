@@ -36,20 +36,22 @@ pub(crate) struct Open {
     pub about: About,
     /// What the channels that follow up were sent, in the order of the decisions.
     pub told: Box<[Told]>,
-    /// The steps of its escalation, in order; those that came are kept for their numbers.
-    #[serde(default, skip_serializing_if = "<[Escalation]>::is_empty")]
-    pub escalations: Box<[Escalation]>,
-    /// Who has acknowledged it and when, as long as that holds.
+    /// What few incidents have: a million may be open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acked: Option<Box<(String, Timestamp)>>,
-    /// Where the journal stood when its state changed last.
-    #[serde(default, skip_serializing_if = "is_start")]
-    pub changed_at: Position,
+    pub course: Option<Box<Course>>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_start(position: &Position) -> bool {
-    *position == Position(0)
+/// What has become of an incident, and what is to come.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Course {
+    /// The steps of its escalation, in order; those that came are kept for their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
+    /// Who has acknowledged it and when, as long as that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acked: Option<(String, Timestamp)>,
+    /// Where the journal stood when its state changed last.
+    pub changed_at: Position,
 }
 
 /// A message that a later one may close.
@@ -61,7 +63,7 @@ pub(crate) struct Told {
     pub arrived: Option<bool>,
     /// Where it stands, as [`balefire_model::Outcome::posted`] gave it: few kinds can say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub posted: Option<Box<str>>,
+    pub posted: Option<Box<Box<str>>>,
     /// It tells of an acknowledgement: the last one that this channel was told of.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_ack: bool,
@@ -77,6 +79,25 @@ pub(crate) struct Over {
 }
 
 impl Open {
+    /// The steps of its escalation.
+    pub(crate) fn escalations(&self) -> &[Escalation] {
+        self.course.as_ref().map_or(&[], |course| &course.escalations)
+    }
+
+    /// Who has acknowledged it and when.
+    pub(crate) fn acked(&self) -> Option<&(String, Timestamp)> {
+        self.course.as_ref()?.acked.as_ref()
+    }
+
+    /// Where the journal stood when its state changed last.
+    pub(crate) fn changed_at(&self) -> Position {
+        self.course.as_ref().map_or(Position(0), |course| course.changed_at)
+    }
+
+    fn course(&mut self) -> &mut Course {
+        self.course.get_or_insert_default()
+    }
+
     /// The channels that were told of it, or will be, each once.
     pub(crate) fn heard(&self) -> impl Iterator<Item = &str> {
         let heard = |told: &&Told| told.arrived != Some(false);
@@ -93,12 +114,12 @@ impl Open {
     pub(crate) fn is_unacknowledged(&self, channel: &str) -> bool {
         let told = || self.told.iter().filter(|told| *told.channel == *channel);
         let has_arrived = told().any(|told| told.arrived == Some(true));
-        self.acked.is_none() && has_arrived && !told().any(|told| told.arrived.is_none())
+        self.acked().is_none() && has_arrived && !told().any(|told| told.arrived.is_none())
     }
 
     /// What has become of its acknowledgement since it was like this.
     pub(crate) fn acknowledgement_since(&self, before: &Open) -> Option<Acknowledgement> {
-        match (before.acked.as_deref(), self.acked.as_deref()) {
+        match (before.acked(), self.acked()) {
             (None, Some((by, at))) => Some(Acknowledgement::Given { by: by.clone(), at: *at }),
             (Some((of, _)), None) => Some(Acknowledgement::TakenBack { of: of.clone() }),
             _ => None,
@@ -140,7 +161,8 @@ fn forget_surplus(told: &mut Vec<Told>) {
 /// All of them, by id, which is by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opens {
-    incidents: BTreeMap<IncidentId, Open>,
+    /// Each in a place of its own: the nodes of a tree that grows at its end are half empty.
+    incidents: BTreeMap<IncidentId, Box<Open>>,
     /// Those that are over.
     over: BTreeMap<IncidentId, Over>,
     /// The channels' names, each once.
@@ -151,7 +173,7 @@ pub(crate) struct Opens {
 
 impl Opens {
     pub(crate) fn get(&self, incident: IncidentId) -> Option<&Open> {
-        self.incidents.get(&incident)
+        self.incidents.get(&incident).map(|open| &**open)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -184,12 +206,13 @@ impl Opens {
     /// What is to come comes so much earlier.
     pub(crate) fn set_back(&mut self, earlier: impl Fn(Timestamp) -> Timestamp) {
         self.due = self.due.iter().map(|(due, incident, step)| (earlier(*due), *incident, *step)).collect();
-        let escalations = self.incidents.values_mut().flat_map(|open| &mut open.escalations);
+        let courses = self.incidents.values_mut().filter_map(|open| open.course.as_mut());
+        let escalations = courses.flat_map(|course| &mut course.escalations);
         escalations.for_each(|escalation| escalation.due = earlier(escalation.due));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
-        self.incidents.values()
+        self.incidents.values().map(|open| &**open)
     }
 
     pub(crate) fn steps(&self) -> impl Iterator<Item = (Timestamp, IncidentId, u32)> + '_ {
@@ -199,7 +222,7 @@ impl Opens {
     /// Takes an incident back from a snapshot.
     pub(crate) fn restore(&mut self, mut open: Open) {
         open.told.iter_mut().for_each(|told| told.channel = self.name(&told.channel));
-        self.incidents.insert(open.about.incident, open);
+        self.incidents.insert(open.about.incident, Box::new(open));
     }
 
     pub(crate) fn restore_step(&mut self, step: (Timestamp, IncidentId, u32)) {
@@ -212,7 +235,7 @@ impl Opens {
         }
         if !routed.escalations.is_empty() {
             let open = self.entry(about);
-            open.escalations = routed.escalations.as_slice().into();
+            open.course().escalations = routed.escalations.clone();
             let steps = (0..).zip(&routed.escalations).map(|(step, escalation)| (escalation.due, about.incident, step));
             self.due.extend(steps);
         }
@@ -240,11 +263,12 @@ impl Opens {
     /// Takes note of who acknowledges an incident, or that it is taken back. The first one stays whose it is.
     pub(crate) fn acknowledged(&mut self, at: Timestamp, position: Position, change: &StateChanged) {
         let Some(open) = self.incidents.get_mut(&change.incident) else { return };
-        open.changed_at = position;
+        let course = open.course();
+        course.changed_at = position;
         match change.state {
-            State::Open => open.acked = None,
-            State::Acked if open.acked.is_none() => {
-                open.acked = Some(Box::new((Acknowledgement::name(&change.by), at)));
+            State::Open => course.acked = None,
+            State::Acked if course.acked.is_none() => {
+                course.acked = Some((Acknowledgement::name(&change.by), at));
             }
             State::Acked | State::Resolved => {}
         }
@@ -291,8 +315,8 @@ impl Opens {
             return;
         }
         let open = self.entry(about);
-        let first = u32::try_from(open.escalations.len()).expect("steps are few");
-        open.escalations = std::mem::take(&mut open.escalations).into_iter().chain(further.iter().cloned()).collect();
+        let first = u32::try_from(open.escalations().len()).expect("steps are few");
+        open.course().escalations.extend_from_slice(further);
         let steps = (first..).zip(further).map(|(step, escalation)| (escalation.due, about.incident, step));
         self.due.extend(steps);
     }
@@ -308,7 +332,7 @@ impl Opens {
     pub(crate) fn posted(&mut self, incident: IncidentId, delivery: DeliveryId, posted: &str) {
         let Some(open) = self.incidents.get_mut(&incident) else { return };
         for told in open.told.iter_mut().filter(|told| told.delivery == delivery) {
-            told.posted = Some(posted.into());
+            told.posted = Some(Box::new(posted.into()));
         }
     }
 
@@ -321,7 +345,7 @@ impl Opens {
     }
 
     pub(crate) fn escalated(&mut self, incident: IncidentId, step: u32) {
-        let escalation = self.get(incident).and_then(|open| open.escalations.get(step as usize));
+        let escalation = self.get(incident).and_then(|open| open.escalations().get(step as usize));
         if let Some(due) = escalation.map(|escalation| escalation.due) {
             self.due.remove(&(due, incident, step));
         }
@@ -345,11 +369,11 @@ impl Opens {
         let Some(open) = self.incidents.get(&change.incident) else { return };
         if change.state == State::Open {
             // Nobody takes care of it any more. What would have been due meanwhile is not made up for.
-            let steps = (0..).zip(&open.escalations).filter(|(_, escalation)| escalation.due > at);
+            let steps = (0..).zip(open.escalations()).filter(|(_, escalation)| escalation.due > at);
             self.due.extend(steps.map(|(step, escalation)| (escalation.due, change.incident, step)));
             return;
         }
-        for (step, escalation) in (0..).zip(&open.escalations) {
+        for (step, escalation) in (0..).zip(open.escalations()) {
             self.due.remove(&(escalation.due, change.incident, step));
         }
         if change.state == State::Resolved {
@@ -367,13 +391,7 @@ impl Opens {
     }
 
     fn entry(&mut self, about: &About) -> &mut Open {
-        let new = || Open {
-            about: *about,
-            told: Box::default(),
-            escalations: Box::default(),
-            acked: None,
-            changed_at: Position(0),
-        };
+        let new = || Box::new(Open { about: *about, told: Box::default(), course: None });
         self.incidents.entry(about.incident).or_insert_with(new)
     }
 
@@ -384,7 +402,7 @@ impl Opens {
                 return;
             }
             let (id, open) = self.incidents.pop_first().expect("there is a first one");
-            for (step, escalation) in (0..).zip(&open.escalations) {
+            for (step, escalation) in (0..).zip(open.escalations()) {
                 self.due.remove(&(escalation.due, id, step));
             }
         }

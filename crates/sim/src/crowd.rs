@@ -79,7 +79,7 @@ impl World {
     pub(crate) fn act(&mut self) {
         self.changes += 1;
         let by = format!("person {}", self.changes);
-        if self.random.chance(300) {
+        if self.random.chance(450) {
             return self.move_dead_letters(by);
         }
         // The first ones again and again: what is acknowledged twice, or resolved after that, is of interest.
