@@ -71,15 +71,13 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// Whether its sender says that something is over: its field `status` or `state` is `resolved`, `ok` or `closed`,
-    /// whatever the case.
+    /// Whether its sender says that something is over: its field `status` or `state` is `resolved`, whatever the case. Other
+    /// words for it, such as `ok` and `closed`, stand in events that nobody may pass over.
     #[must_use]
     pub fn says_over(&self) -> bool {
         let says = |name| {
             let word = self.extra.get(name).and_then(|value| serde_json::from_str::<&str>(value.get()).ok());
-            word.is_some_and(|word| {
-                ["resolved", "ok", "closed"].iter().any(|over| word.trim().eq_ignore_ascii_case(over))
-            })
+            word.is_some_and(|word| word.trim().eq_ignore_ascii_case(State::Resolved.as_str()))
         };
         says("status") || says("state")
     }
