@@ -14,6 +14,7 @@ pub(super) const HELP: &str = "  --seconds N        how long to send (default 10
                      (default 50000); queued, for deliver-critical (default 100000) and deliver-backlog
                      (default 1000000);
                      records, for journal-append (default 1000000) and store-* (default 100000)
+  --settings YAML    further settings of the channel in store-*, such as \"requests: 4, batch_documents: 4000\"
   --target ADDRESS   measure a server that runs already (accept-* only), instead of starting one
   --json             one JSON object a bench
 ";
@@ -26,6 +27,7 @@ pub(super) struct Options {
     pub(super) batch: u32,
     pub(super) rate: Option<f64>,
     pub(super) incidents: Option<u64>,
+    pub(super) settings: Option<String>,
     pub(super) target: Option<SocketAddr>,
     pub(super) json: bool,
 }
@@ -38,6 +40,7 @@ impl Options {
             batch: 100,
             rate: None,
             incidents: None,
+            settings: None,
             target: None,
             json: false,
         };
@@ -55,11 +58,17 @@ impl Options {
                 "--batch" => options.batch = value.parse().with_context(bad)?,
                 "--rate" => options.rate = Some(value.parse().with_context(bad)?),
                 "--incidents" => options.incidents = Some(value.parse().with_context(bad)?),
+                "--settings" => options.settings = Some(value.clone()),
                 "--target" => options.target = Some(value.parse().with_context(bad)?),
                 _ => bail!("no option {name}; allowed:\n{HELP}"),
             }
         }
         Ok(options)
+    }
+
+    /// [`Options::settings`] behind others in a YAML mapping.
+    pub(super) fn further_settings(&self) -> String {
+        self.settings.as_ref().map(|settings| format!(", {settings}")).unwrap_or_default()
     }
 }
 
@@ -78,5 +87,7 @@ mod tests {
         assert_eq!(parse("--seconds x").unwrap_err().to_string(), "--seconds does not take \"x\"");
         assert!(parse("--fast 1").unwrap_err().to_string().starts_with("no option --fast; allowed:"));
         assert!(parse("--rate").is_err());
+        assert_eq!(parse("--settings requests:4").unwrap().further_settings(), ", requests:4");
+        assert_eq!(parse("").unwrap().further_settings(), "");
     }
 }

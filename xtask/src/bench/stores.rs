@@ -40,8 +40,8 @@ trait Store {
     fn name(&self) -> &'static str;
     /// Cloudmarker's class for it and the class's settings.
     fn cloudmarker(&self, place: Place) -> (&'static str, Value);
-    /// The channel in YAML.
-    fn channel(&self, place: Place) -> String;
+    /// The channel in YAML, with these settings behind its own.
+    fn channel(&self, place: Place, further: &str) -> String;
     /// How many documents can be found. May take long: it is never asked while the time runs.
     fn count(&self, place: Place) -> Result<u64>;
     /// Removes all documents of a place.
@@ -123,6 +123,7 @@ fn compare(store: &dyn Store, directory: &Path, options: &Options) -> Result<Rep
         .parameter("server", store.name())
         .parameter("records", count)
         .parameter("incidents_per_request", options.batch)
+        .parameter("settings", options.settings.as_deref().unwrap_or("the defaults"))
         .parameter("plain_connections", limit.connections)
         .comparison("server's limit: bodies made beforehand, 1000 a request, no journal in between, the best of 1, 2 and 4 connections"))
 }
@@ -193,7 +194,7 @@ fn cloudmarker(store: &dyn Store, directory: &Path, records: &[Value]) -> Result
 /// From the first request until the server has acknowledged the last document.
 fn balefire(store: &dyn Store, count: u64, options: &Options) -> Result<Way> {
     let size = u64::from(options.batch);
-    let site = Site::new(&Channels::Store(store.channel(Place::Balefire)))?;
+    let site = Site::new(&Channels::Store(store.channel(Place::Balefire, &options.further_settings())))?;
     let server = site.start()?;
     let before = store.cpu_seconds()?;
     let begin = Instant::now();

@@ -81,10 +81,10 @@ impl Store for Mongo {
         ("cloudmarker.stores.mongodbstore.MongoDBStore", settings)
     }
 
-    fn channel(&self, place: Place) -> String {
+    fn channel(&self, place: Place, further: &str) -> String {
         let (address, database) = (self.address, place.name());
         format!(
-            "{{mongodb: {{uri: \"mongodb://{address}/\", database: {database}, collection: {COLLECTION}, body: record}}}}"
+            "{{mongodb: {{uri: \"mongodb://{address}/\", database: {database}, collection: {COLLECTION}, body: record{further}}}}}"
         )
     }
 

@@ -92,8 +92,9 @@ impl Store for OpenSearch {
         ("cloudmarker.stores.esstore.EsStore", settings)
     }
 
-    fn channel(&self, place: Place) -> String {
-        format!("{{elasticsearch: {{urls: \"http://{}\", index: {}, body: record}}}}", self.address, place.name())
+    fn channel(&self, place: Place, further: &str) -> String {
+        let (address, index) = (self.address, place.name());
+        format!("{{elasticsearch: {{urls: \"http://{address}\", index: {index}, body: record{further}}}}}")
     }
 
     fn count(&self, place: Place) -> Result<u64> {

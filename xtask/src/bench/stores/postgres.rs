@@ -63,6 +63,7 @@ pub(super) fn history(options: &Options) -> Result<Report> {
         .parameter("incidents", count)
         .parameter("incidents_by_bt08", part)
         .parameter("incidents_per_request", options.batch)
+        .parameter("settings", options.settings.as_deref().unwrap_or("the defaults"))
         .comparison("BT-08's way: psycopg2, one INSERT and commit an alert, over one connection or one an alert; fsync on, as for Balefire"))
 }
 
@@ -86,8 +87,9 @@ fn bt08(server: &Server, count: u64, connections: &str) -> Result<f64> {
 /// From the first request until the last row is committed.
 fn balefire(server: &Server, count: u64, options: &Options) -> Result<Ours> {
     let (address, size) = (server.port, options.batch);
+    let further = options.further_settings();
     let url = format!("postgresql://postgres@127.0.0.1:{address}/postgres");
-    let site = Site::new(&Channels::Store(format!("{{postgres: {{url: \"{url}\", sslmode: disable}}}}")))?;
+    let site = Site::new(&Channels::Store(format!("{{postgres: {{url: \"{url}\", sslmode: disable{further}}}}}")))?;
     let running = site.start()?;
     let begin = Instant::now();
     let answers = drive(&Load {
