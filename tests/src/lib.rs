@@ -17,6 +17,7 @@ pub mod postgres;
 pub mod python;
 pub mod relay;
 pub mod rsyslog;
+pub mod said;
 pub mod server;
 pub mod sink;
 pub mod slack;

@@ -1,22 +1,10 @@
 //! What people do about alerts from the shell, as BT-08 promised it: acknowledge, assign, note, report, count, export, test.
 
+use balefire_tests::said::expect;
 use balefire_tests::server::{Server, Site};
 use balefire_tests::sink::Sink;
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Output;
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
-}
-
-/// What a command printed, that must have ended with this code; for a failure, what it said.
-#[track_caller]
-fn expect(output: &Output, code: i32) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{}{said}", out(output));
-    if code == 0 { out(output) } else { said.into_owned() }
-}
 
 #[track_caller]
 fn parsed(text: &str) -> Value {

@@ -1,23 +1,12 @@
 //! The command line on a running server and on the data of a stopped one: what it prints, and its exit codes.
 
+use balefire_tests::said::{expect, out};
 use balefire_tests::server::Site;
 use balefire_tests::sink::Sink;
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
-use std::process::{Output, Stdio};
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
-}
-
-/// What a command printed, that must have ended with this code.
-#[track_caller]
-fn expect(output: &Output, code: i32) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{}{said}", out(output));
-    if code == 0 { out(output) } else { said.into_owned() }
-}
+use std::process::Stdio;
 
 #[track_caller]
 fn json(text: &str) -> Value {

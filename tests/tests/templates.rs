@@ -1,24 +1,12 @@
 //! `balefire templates render` shows what would be sent, and what a template makes is what arrives.
 
+use balefire_tests::said::expect;
 use balefire_tests::server::Site;
 use balefire_tests::sink::{Reply, Sink};
 use balefire_tests::wait;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::Output;
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
-}
-
-/// What a command printed, that must have ended with this code.
-#[track_caller]
-fn expect(output: &Output, code: i32) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{}{said}", out(output));
-    if code == 0 { out(output) } else { said.into_owned() }
-}
 
 /// One channel of each kind; nobody needs to be there.
 const CHANNELS: &str = r#"

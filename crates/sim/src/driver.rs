@@ -182,8 +182,9 @@ impl World {
     fn commit(&mut self, process: &mut Process, round: Round) -> Committed {
         let Round { at, mut records, answers, jobs, gathers, ended, alarms, .. } = round;
         let alarming = alarming(&records);
-        self.ledger
-            .demand(alarms == alarming, || format!("{alarms} alarms for {alarming} failures that none hears of"));
+        self.ledger.demand(alarms == alarming, || {
+            format!("{alarms} alarms for {alarming} incidents of our own that none hears of")
+        });
         if self.chance(self.plan.snapshots) {
             let snapshot = Record::Snapshot(process.engine.state().snapshot());
             process.engine.apply(at, &snapshot);

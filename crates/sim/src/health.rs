@@ -3,7 +3,7 @@
 
 use crate::ledger::Ledger;
 use balefire_engine::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};
-use balefire_model::record::{HealthChanged, Record, Routed};
+use balefire_model::record::{HealthChanged, Record, ReportStep, Reporting, Routed};
 use balefire_model::{DeliveryId, Incident, IncidentId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,17 +83,21 @@ impl Ledger {
     }
 }
 
-/// How many of these records' incidents tell of a failing channel, and tell nobody.
+/// How many of these records' incidents tell of a failing channel or of a report that is due, and tell nobody.
 pub(crate) fn alarming(records: &[Record]) -> usize {
-    let failing: BTreeSet<IncidentId> = records
+    let telling: BTreeSet<IncidentId> = records
         .iter()
         .filter_map(|record| match record {
             Record::HealthChanged(changed) if changed.failing_since.is_some() => Some(changed.told_by),
+            Record::Reporting(Reporting {
+                step: ReportStep::Reminded { told_by } | ReportStep::Overdue { told_by },
+                ..
+            }) => Some(*told_by),
             _ => None,
         })
         .collect();
     let tells_nobody = |record: &&Record| match record {
-        Record::Routed(routed) => failing.contains(&routed.incident) && routed.deliveries.is_empty(),
+        Record::Routed(routed) => telling.contains(&routed.incident) && routed.deliveries.is_empty(),
         _ => false,
     };
     records.iter().filter(tells_nobody).count()

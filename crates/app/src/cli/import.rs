@@ -8,9 +8,10 @@ use super::output::{self, Output};
 use super::{Exit, Failure, Place};
 use crate::config::FILE_BYTES_MAX;
 use crate::environment;
-use crate::import::{File, SecretFile};
+use crate::import::{File, Report, SecretFile, Verdict};
 use anyhow::Context;
 use clap::Subcommand;
+use serde_json::{Map, json};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -58,6 +59,39 @@ fn write(made: &[Made<'_>], secrets: &[SecretFile], directory: &str, force: bool
         write_file(&path, text, mode).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
+}
+
+/// What an import came to, as it is told.
+struct Outcome<'t> {
+    report: &'t Report,
+    secrets: &'t [SecretFile],
+    /// What was written beside the secrets, by its name in JSON.
+    written: &'t [(&'static str, String)],
+    /// The verdicts that are counted, in words.
+    counted: &'t [(Verdict, &'static str)],
+}
+
+impl Outcome<'_> {
+    fn tell(&self, as_json: bool, output: &mut Output) -> Result<(), Failure> {
+        let secrets: Vec<&str> = self.secrets.iter().map(|secret| secret.path.as_str()).collect();
+        if as_json {
+            let mut told: Map<_, _> =
+                self.written.iter().map(|(name, path)| ((*name).to_owned(), json!(path))).collect();
+            told.insert("secrets".to_owned(), json!(secrets));
+            told.insert("lines".to_owned(), json!(self.report.lines));
+            output.json(&told)?;
+            return Ok(());
+        }
+        output.text(&self.report.text())?;
+        let counts = self.counted.iter().map(|(verdict, word)| format!("{} {word}", self.report.count(*verdict)));
+        output.line(&counts.collect::<Vec<_>>().join(", "))?;
+        let written: Vec<&str> = self.written.iter().map(|(_, path)| path.as_str()).collect();
+        output.line(&format!("written: {}", written.join(", ")))?;
+        for path in secrets {
+            output.line(&format!("written: {path} (a secret)"))?;
+        }
+        Ok(())
+    }
 }
 
 /// What is odd about a configuration that was written.

@@ -11,6 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,25 +23,22 @@ pub(crate) struct Span {
     until: Option<String>,
 }
 
-pub(crate) async fn stats(
-    State(app): State<App>,
-    _: Operator,
-    span: Result<Query<Span>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+type Asked = Result<Query<Span>, QueryRejection>;
+
+fn times(span: Asked) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
     let Query(span) = span.map_err(|rejection| not_a_query(&rejection))?;
-    let (since, until) = (time("since", span.since.as_deref())?, time("until", span.until.as_deref())?);
+    Ok((time("since", span.since.as_deref())?, time("until", span.until.as_deref())?))
+}
+
+pub(crate) async fn stats(State(app): State<App>, _: Operator, span: Asked) -> Result<Json<Value>, Problem> {
+    let (since, until) = times(span)?;
     let measure = story::measure(clock::now());
     let Read { found, behind } = read(&app, move |view| view.stats(since, until, measure)).await?;
     Ok(Json(marked(json!(found), behind)))
 }
 
-pub(crate) async fn rules(
-    State(app): State<App>,
-    _: Operator,
-    span: Result<Query<Span>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(span) = span.map_err(|rejection| not_a_query(&rejection))?;
-    let (since, until) = (time("since", span.since.as_deref())?, time("until", span.until.as_deref())?);
+pub(crate) async fn rules(State(app): State<App>, _: Operator, span: Asked) -> Result<Json<Value>, Problem> {
+    let (since, until) = times(span)?;
     let Read { found, behind } = read(&app, move |view| view.rules(since, until)).await?;
     Ok(Json(marked(json!(found), behind)))
 }

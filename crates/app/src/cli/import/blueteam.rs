@@ -1,15 +1,14 @@
 //! `balefire import blueteam`: reads the configuration of the blue team's monitor (BT-08), with the `config.local.yaml`
 //! beside it, and writes ours.
 
-use super::{Made, absolute, check, expanded, read, write};
+use super::{Made, Outcome, absolute, check, expanded, read, write};
 use crate::cli::output::Output;
 use crate::cli::{Exit, Failure};
 use crate::config::Problems;
 use crate::environment;
 use crate::import::Verdict;
-use crate::import::blueteam::{self, Dialect, Imported, Target};
+use crate::import::blueteam::{self, Dialect, Target};
 use clap::{Args, ValueEnum};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -78,7 +77,17 @@ impl Blueteam {
         let made = Made { path: self.output.clone(), text: &imported.balefire };
         write(&[made], &imported.secrets, &target.secrets, self.force)?;
         let odd = check(&self.output);
-        self.tell(&imported, output)?;
+        let outcome = Outcome {
+            report: &imported.report,
+            secrets: &imported.secrets,
+            written: &[("output", self.output.display().to_string())],
+            counted: &[
+                (Verdict::Mapped, "mapped"),
+                (Verdict::Changed, "changed"),
+                (Verdict::NoCounterpart, "without counterpart"),
+            ],
+        };
+        outcome.tell(self.json, output)?;
         Ok(odd.told())
     }
 
@@ -93,31 +102,6 @@ impl Blueteam {
             paths.extend(local.filter(|local| !named.contains(local) && !paths.contains(local)));
         }
         paths
-    }
-
-    fn tell(&self, imported: &Imported, output: &mut Output) -> Result<(), Failure> {
-        let secrets: Vec<&str> = imported.secrets.iter().map(|secret| secret.path.as_str()).collect();
-        if self.json {
-            output.json(&json!({
-                "output": self.output.display().to_string(),
-                "secrets": secrets,
-                "lines": imported.report.lines,
-            }))?;
-            return Ok(());
-        }
-        output.text(&imported.report.text())?;
-        let count = |verdict| imported.report.count(verdict);
-        output.line(&format!(
-            "{} mapped, {} changed, {} without counterpart",
-            count(Verdict::Mapped),
-            count(Verdict::Changed),
-            count(Verdict::NoCounterpart),
-        ))?;
-        output.line(&format!("written: {}", self.output.display()))?;
-        for path in secrets {
-            output.line(&format!("written: {path} (a secret)"))?;
-        }
-        Ok(())
     }
 }
 

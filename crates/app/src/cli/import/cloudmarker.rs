@@ -1,7 +1,7 @@
-//! `balefire import cloudmarker`: reads another system's configuration, writes ours, and tells what became of every
-//! setting. What is written is checked as `balefire check` would.
+//! `balefire import cloudmarker`: reads Cloudmarker's configuration, writes ours, and beside it the one by which Cloudmarker
+//! sends its records here.
 
-use super::{Made, absolute, check, expanded, read, write};
+use super::{Made, Outcome, absolute, check, expanded, read, write};
 use crate::cli::output::Output;
 use crate::cli::{Exit, Failure};
 use crate::config::Problems;
@@ -9,7 +9,6 @@ use crate::environment;
 use crate::import::cloudmarker::{self, BASE, Imported, SEARCH_PATH, Start, Target};
 use crate::import::{File, Verdict};
 use clap::Args;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -70,7 +69,18 @@ impl Cloudmarker {
         let imported = cloudmarker::import(&files, &target).map_err(Problems)?;
         self.write(&imported, &target)?;
         let odd = check(&self.output);
-        self.tell(&imported, &target, output)?;
+        let outcome = Outcome {
+            report: &imported.report,
+            secrets: &imported.secrets,
+            written: &[("output", self.output.display().to_string()), ("overlay", target.overlay.clone())],
+            counted: &[
+                (Verdict::Mapped, "mapped"),
+                (Verdict::Changed, "changed"),
+                (Verdict::Stays, "stay in Cloudmarker"),
+                (Verdict::NoCounterpart, "without counterpart"),
+            ],
+        };
+        outcome.tell(self.json, output)?;
         Ok(odd.told())
     }
 
@@ -119,33 +129,6 @@ impl Cloudmarker {
             Made { path: PathBuf::from(&target.overlay), text: &imported.overlay },
         ];
         write(&made, &imported.secrets, &target.secrets, self.force)
-    }
-
-    fn tell(&self, imported: &Imported, target: &Target, output: &mut Output) -> Result<(), Failure> {
-        let secrets: Vec<&str> = imported.secrets.iter().map(|secret| secret.path.as_str()).collect();
-        if self.json {
-            output.json(&json!({
-                "output": self.output.display().to_string(),
-                "overlay": target.overlay,
-                "secrets": secrets,
-                "lines": imported.report.lines,
-            }))?;
-            return Ok(());
-        }
-        output.text(&imported.report.text())?;
-        let count = |verdict| imported.report.count(verdict);
-        output.line(&format!(
-            "{} mapped, {} changed, {} stay in Cloudmarker, {} without counterpart",
-            count(Verdict::Mapped),
-            count(Verdict::Changed),
-            count(Verdict::Stays),
-            count(Verdict::NoCounterpart),
-        ))?;
-        output.line(&format!("written: {}, {}", self.output.display(), target.overlay))?;
-        for path in secrets {
-            output.line(&format!("written: {path} (a secret)"))?;
-        }
-        Ok(())
     }
 }
 
