@@ -1,0 +1,420 @@
+//! The board: which watcher is ok, failing, blind or unknown, since when, and what is to be told of a look. Pure: the same
+//! looks at the same moments give the same changes.
+
+use crate::look::{Failure, Look, Moment, Sight};
+use crate::rules::Rules;
+use balefire_model::Severity;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// As many failures of one watcher are kept apart.
+const OPEN_MAX: usize = 32;
+
+/// Where a watcher stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing can be said yet.
+    #[default]
+    Unknown,
+    /// It works, and that was seen.
+    Ok,
+    /// It fails.
+    Failing,
+    /// It cannot be seen.
+    Blind,
+}
+
+/// What is known of one watcher: the durable register of what is expected. Goes into the journal with each change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// How it was last known to work.
+    #[serde(default)]
+    pub proof: String,
+    /// When that was.
+    #[serde(default)]
+    pub proved: Option<Timestamp>,
+    /// What is wrong and not over.
+    #[serde(default)]
+    pub open: Vec<Open>,
+    /// Why it cannot be seen, and which right would cure that.
+    #[serde(default)]
+    pub blind: Option<(String, String)>,
+    /// What is waited for, where nothing can be said yet.
+    #[serde(default)]
+    pub waits: String,
+}
+
+/// A failure that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// It, as it was seen last.
+    pub failure: Failure,
+    /// When it was first seen.
+    pub detected: Timestamp,
+    /// As what it was last told.
+    pub severity: Severity,
+    /// The watcher that fails, too, and explains it: as long as that one does, this tells nobody.
+    #[serde(default)]
+    pub because_of: Option<String>,
+}
+
+/// What is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which watcher.
+    pub watcher: String,
+    /// What has changed.
+    pub what: What,
+    /// What is or was wrong.
+    pub failure: Failure,
+    /// As what it is told: `info` for a failure that another one explains.
+    pub severity: Severity,
+    /// When it was first seen.
+    pub detected: Timestamp,
+    /// How long it has lasted, from its detection.
+    pub lasted: Duration,
+    /// The watcher whose failure explains it.
+    pub because_of: Option<String>,
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Something is wrong that was not.
+    Began,
+    /// It has lasted long enough to be worse, or nothing explains it any more.
+    Worse,
+    /// It is over; what proves it.
+    Over(String),
+    /// Something happened that has no end.
+    Happened,
+}
+
+/// What it is called that a watcher cannot see.
+pub(crate) const BLIND: &str = "watch.blind";
+
+struct Entry {
+    standing: Standing,
+    under: Vec<String>,
+    /// When each open failure was first seen, by the clock that nobody sets.
+    began: BTreeMap<String, Moment>,
+}
+
+/// All watchers.
+pub struct Board {
+    rules: Rules,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new(rules: Rules) -> Board {
+        Board { rules, entries: BTreeMap::new() }
+    }
+
+    /// Other rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// This watcher is expected from now on. `kept` is what was known of it before a restart: what was wrong then is wrong
+    /// until a look says otherwise. One that is there already only gets its new place under others.
+    pub fn expect(&mut self, now: Moment, name: &str, under: &[String], kept: Option<Standing>) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.under = under.to_vec();
+            return;
+        }
+        let standing = kept.unwrap_or_default();
+        let began = standing.open.iter().map(|open| (open.failure.id.clone(), earlier(now, open.detected))).collect();
+        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began });
+    }
+
+    /// This watcher is not expected any more: what was wrong is over because somebody said so.
+    pub fn retire(&mut self, now: Moment, name: &str, why: &str) -> Vec<Change> {
+        let Some(mut entry) = self.entries.remove(name) else { return Vec::new() };
+        entry.close(now, name, (&[], why))
+    }
+
+    /// All watchers by name.
+    pub fn standings(&self) -> impl Iterator<Item = (&str, &Standing)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), &entry.standing))
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn standing(&self, name: &str) -> Option<&Standing> {
+        self.entries.get(name).map(|entry| &entry.standing)
+    }
+
+    /// What a look of this watcher changes. A watcher that is not expected changes nothing.
+    pub fn take(&mut self, now: Moment, name: &str, look: Look) -> Vec<Change> {
+        let explains = self.explanation(name);
+        let Some(entry) = self.entries.get_mut(name) else { return Vec::new() };
+        let mut changes = Vec::new();
+        match look.sight {
+            Sight::Ok { proof } => {
+                changes = entry.close(now, name, (&[], &proof));
+                entry.standing.blind = None;
+                (entry.standing.proof, entry.standing.proved) = (proof, Some(now.wall));
+                entry.stand(now, State::Ok);
+            }
+            Sight::Failing(failures) => {
+                entry.standing.blind = None;
+                let still: Vec<&str> = failures.iter().map(|failure| failure.id.as_str()).collect();
+                changes = entry.close(now, name, (&still, "it was looked for and is not there any more"));
+                for failure in failures {
+                    entry.open(now, name, (failure, explains.clone()), &mut changes);
+                }
+                entry.stand(now, State::Failing);
+            }
+            Sight::Blind { why, cure } => {
+                let failure = Failure::new(BLIND, self.rules.blind, format!("{name} cannot be watched: {why}"));
+                let failure = failure.caused_by(why.clone()).cured_by(cure.clone());
+                entry.open(now, name, (failure, None), &mut changes);
+                entry.standing.blind = Some((why, cure));
+                entry.stand(now, State::Blind);
+            }
+            Sight::Unknown { why } => entry.standing.waits = why,
+        }
+        changes.extend(look.events.into_iter().map(|failure| Change {
+            watcher: name.to_owned(),
+            what: What::Happened,
+            severity: failure.severity,
+            failure,
+            detected: now.wall,
+            lasted: Duration::ZERO,
+            because_of: None,
+        }));
+        changes
+    }
+
+    /// What has become worse by lasting, and what nothing explains any more. To be called every second or so.
+    pub fn tick(&mut self, now: Moment) -> Vec<Change> {
+        let names: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.standing.open.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mut changes = Vec::new();
+        for name in names {
+            let explains = self.explanation(&name);
+            let rules = &self.rules;
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.worsen(now, &name, (rules, explains.as_deref()), &mut changes);
+            }
+        }
+        changes
+    }
+
+    /// The watcher above this one that fails.
+    fn explanation(&self, name: &str) -> Option<String> {
+        let fails = |above: &&String| {
+            self.entries
+                .get(*above)
+                .is_some_and(|entry| entry.standing.open.iter().any(|open| open.failure.id != BLIND))
+        };
+        self.entries.get(name)?.under.iter().find(fails).cloned()
+    }
+}
+
+impl Entry {
+    fn stand(&mut self, now: Moment, state: State) {
+        self.standing.waits.clear();
+        if self.standing.state != state || self.standing.since.is_none() {
+            (self.standing.state, self.standing.since) = (state, Some(now.wall));
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Moment,
+        name: &str,
+        (failure, because_of): (Failure, Option<String>),
+        changes: &mut Vec<Change>,
+    ) {
+        if let Some(open) = self.standing.open.iter_mut().find(|open| open.failure.id == failure.id) {
+            let first_bad = open.failure.first_bad.or(failure.first_bad);
+            // What is worse at once, such as the next step of a capacity, is told by the next tick.
+            open.failure = Failure { first_bad, ..failure };
+            return;
+        }
+        if self.standing.open.len() >= OPEN_MAX {
+            return;
+        }
+        let severity = if because_of.is_some() { Severity::Info } else { failure.severity };
+        self.began.insert(failure.id.clone(), now);
+        let open = Open { failure, detected: now.wall, severity, because_of };
+        changes.push(open.change(name, What::Began, Duration::ZERO));
+        self.standing.open.push(open);
+    }
+
+    /// Ends what is open, but for `still`.
+    fn close(&mut self, now: Moment, name: &str, (still, proof): (&[&str], &str)) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let open = std::mem::take(&mut self.standing.open);
+        for open in open {
+            if still.contains(&open.failure.id.as_str()) {
+                self.standing.open.push(open);
+                continue;
+            }
+            let lasted = self.began.remove(&open.failure.id).map_or(Duration::ZERO, |began| now.since(began));
+            changes.push(open.change(name, What::Over(proof.to_owned()), lasted));
+        }
+        changes
+    }
+
+    fn worsen(
+        &mut self,
+        now: Moment,
+        name: &str,
+        (rules, explains): (&Rules, Option<&str>),
+        changes: &mut Vec<Change>,
+    ) {
+        for open in &mut self.standing.open {
+            let lasted = self.began.get(&open.failure.id).map_or(Duration::ZERO, |began| now.since(*began));
+            let explained = explains.filter(|_| open.failure.id != BLIND);
+            open.because_of = open.because_of.take().filter(|_| explained.is_some());
+            if open.because_of.is_some() {
+                continue;
+            }
+            let severity = rules.severity(open.failure.severity, lasted);
+            if severity > open.severity {
+                open.severity = severity;
+                changes.push(open.change(name, What::Worse, lasted));
+            }
+        }
+    }
+}
+
+impl Open {
+    fn change(&self, watcher: &str, what: What, lasted: Duration) -> Change {
+        Change {
+            watcher: watcher.to_owned(),
+            what,
+            failure: self.failure.clone(),
+            severity: self.severity,
+            detected: self.detected,
+            lasted,
+            because_of: self.because_of.clone(),
+        }
+    }
+}
+
+/// The moment at which the wall clock showed `wall`, which is only as good as that clock; never one to come.
+fn earlier(now: Moment, wall: Timestamp) -> Moment {
+    let ago = now.wall.duration_since(wall).max(SignedDuration::ZERO);
+    Moment { boot: now.boot.saturating_sub(ago.unsigned_abs()), wall }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        let wall = Timestamp::from_second(1_800_000_000 + i64::try_from(seconds).unwrap()).unwrap();
+        Moment { boot: Duration::from_secs(100_000 + seconds), wall }
+    }
+
+    fn failing(id: &str) -> Look {
+        Look::of(vec![Failure::new(id, Severity::Medium, "it is gone")], "")
+    }
+
+    fn board(names: &[(&str, &[&str])]) -> Board {
+        let mut board = Board::new(Rules::default());
+        for (name, under) in names {
+            let under: Vec<String> = under.iter().map(|name| (*name).to_owned()).collect();
+            board.expect(at(0), name, &under, None);
+        }
+        board
+    }
+
+    fn told(changes: &[Change]) -> Vec<(&str, &What, Severity)> {
+        changes.iter().map(|change| (change.failure.id.as_str(), &change.what, change.severity)).collect()
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_ends_only_with_proof() {
+        let mut board = board(&[("file:/a", &[])]);
+        assert!(board.take(at(1), "file:/a", Look::ok("1 byte more")).is_empty());
+        let began = board.take(at(2), "file:/a", failing("file.missing"));
+        assert_eq!(told(&began), [("file.missing", &What::Began, Severity::Medium)]);
+        assert!(board.take(at(3), "file:/a", failing("file.missing")).is_empty());
+        assert!(board.take(at(4), "file:/a", Look::unknown("nothing yet")).is_empty());
+        assert_eq!(board.standing("file:/a").unwrap().state, State::Failing);
+        let over = board.take(at(9), "file:/a", Look::ok("it grows"));
+        assert_eq!(told(&over), [("file.missing", &What::Over("it grows".to_owned()), Severity::Medium)]);
+        assert_eq!(over[0].lasted, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_watcher_that_cannot_see_says_so_and_forgets_nothing() {
+        let mut board = board(&[("kernel.lost", &[])]);
+        board.take(at(1), "kernel.lost", failing("kernel.lost"));
+        let blind = board.take(at(2), "kernel.lost", Look::blind("EPERM", "CAP_AUDIT_CONTROL"));
+        assert_eq!(told(&blind), [(BLIND, &What::Began, Severity::Medium)]);
+        let standing = board.standing("kernel.lost").unwrap();
+        assert_eq!((standing.state, standing.open.len()), (State::Blind, 2));
+        let sees = board.take(at(3), "kernel.lost", failing("kernel.lost"));
+        assert_eq!(told(&sees).len(), 1, "only the blindness is over");
+    }
+
+    #[test]
+    fn what_lasts_is_told_again_as_worse() {
+        let mut board = board(&[("a", &[])]);
+        board.take(at(0), "a", failing("x"));
+        assert!(board.tick(at(899)).is_empty());
+        assert_eq!(told(&board.tick(at(900))), [("x", &What::Worse, Severity::High)]);
+        assert!(board.tick(at(901)).is_empty());
+        assert_eq!(told(&board.tick(at(4 * 3600))), [("x", &What::Worse, Severity::Critical)]);
+    }
+
+    #[test]
+    fn one_cause_is_one_alert_until_the_cause_is_gone() {
+        let mut board = board(&[("kernel.owner", &[]), ("canary:audit", &["kernel.owner"])]);
+        board.take(at(1), "kernel.owner", failing("kernel.owner_lost"));
+        let child = board.take(at(5), "canary:audit", failing("canary.lost"));
+        assert_eq!((child[0].severity, child[0].because_of.as_deref()), (Severity::Info, Some("kernel.owner")));
+        assert!(board.tick(at(6)).is_empty());
+        board.take(at(10), "kernel.owner", Look::ok("row 105"));
+        assert_eq!(told(&board.tick(at(11))), [("canary.lost", &What::Worse, Severity::Medium)]);
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_it_was() {
+        let mut first = board(&[("a", &[])]);
+        first.take(at(0), "a", failing("x"));
+        let kept: Standing =
+            serde_json::from_str(&serde_json::to_string(first.standing("a").unwrap()).unwrap()).unwrap();
+        let mut second = Board::new(Rules::default());
+        second.expect(at(600), "a", &[], Some(kept));
+        assert!(second.take(at(601), "a", failing("x")).is_empty(), "it was told before the restart");
+        assert_eq!(told(&second.tick(at(900))), [("x", &What::Worse, Severity::High)]);
+        assert_eq!(second.take(at(901), "a", Look::ok("it works")).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_deadline() {
+        let mut board = board(&[("a", &[])]);
+        board.take(at(0), "a", failing("x"));
+        let set = Moment { wall: at(1_000_000).wall, ..at(10) };
+        assert!(board.tick(set).is_empty());
+    }
+
+    #[test]
+    fn a_retired_watcher_ends_what_it_said() {
+        let mut board = board(&[("a", &[])]);
+        board.take(at(0), "a", failing("x"));
+        assert_eq!(board.retire(at(5), "a", "retired by root").len(), 1);
+        assert!(board.standings().next().is_none());
+        assert!(board.take(at(6), "a", failing("x")).is_empty());
+    }
+}

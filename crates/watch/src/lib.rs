@@ -1,0 +1,19 @@
+//! Watchers of audit logging (NIST SP 800-171 3.3.4): pure detectors over readings, and the Linux sensors that take the
+//! readings. Knows no clock and no runtime; tells nobody: what it finds, the application makes an incident of.
+//!
+//! To add a kind, write its file and add two lines here: `mod` and an entry in [`KINDS`].
+
+mod board;
+mod capacity;
+mod look;
+mod rules;
+mod sensors;
+mod watcher;
+
+pub use board::{Board, Change, Open, Standing, State, What};
+pub use look::{Failure, Look, Loss, Moment, Sight};
+pub use rules::{Rise, Rules, read_rules};
+pub use watcher::{Around, Heard, Kind, Own, Plan, Watched, Watcher};
+
+/// Every kind that the section `watch` may name, in the order in which help lists them.
+pub static KINDS: &[Kind] = &[capacity::KIND];

@@ -1,0 +1,183 @@
+//! What a watcher says after one look: that what it watches works and how that is known, that it fails and how, that it
+//! cannot be seen, or that there is nothing to say yet. Only data.
+
+use balefire_model::Severity;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One moment on two clocks. Every deadline counts on `boot`, which goes on through suspension and which nobody sets; `wall`
+/// is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the machine started: `CLOCK_BOOTTIME`.
+    pub boot: Duration,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// How long ago `earlier` was.
+    #[must_use]
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.boot.saturating_sub(earlier.boot)
+    }
+}
+
+/// What one look came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// How things stand.
+    pub sight: Sight,
+    /// What happened, and is not a state that ends: a counter was reset, a rule was deleted. Each is told once.
+    pub events: Vec<Failure>,
+}
+
+impl Look {
+    /// It works, and `proof` says how that is known: the size that grew, the nonce that arrived.
+    #[must_use]
+    pub fn ok(proof: impl Into<String>) -> Look {
+        Sight::Ok { proof: proof.into() }.into()
+    }
+
+    /// Nothing can be said yet, and `why`. Whatever was said before stays.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Look {
+        Sight::Unknown { why: why.into() }.into()
+    }
+
+    /// It cannot be seen.
+    #[must_use]
+    pub fn blind(why: impl Into<String>, cure: impl Into<String>) -> Look {
+        Sight::Blind { why: why.into(), cure: cure.into() }.into()
+    }
+
+    /// It fails, where there is a failure; else as `proof` says.
+    #[must_use]
+    pub fn of(failures: Vec<Failure>, proof: impl Into<String>) -> Look {
+        match failures.is_empty() {
+            true => Look::ok(proof),
+            false => Sight::Failing(failures).into(),
+        }
+    }
+
+    /// With what happened beside it.
+    #[must_use]
+    pub fn with(mut self, events: Vec<Failure>) -> Look {
+        self.events = events;
+        self
+    }
+}
+
+impl From<Sight> for Look {
+    fn from(sight: Sight) -> Look {
+        Look { sight, events: Vec::new() }
+    }
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It works. A failure from before ends here, so say this only where flow proves it, never because the cause is gone.
+    Ok {
+        /// How that is known.
+        proof: String,
+    },
+    /// These, and only these, are wrong now; at least one. What was wrong before and is not named is over.
+    Failing(Vec<Failure>),
+    /// The sensor itself fails. What was wrong before stays wrong.
+    Blind {
+        /// What was tried and what came of it: `open /var/log/audit/audit.log: permission denied`.
+        why: String,
+        /// Which right would cure that: `group adm`, `CAP_AUDIT_READ`.
+        cure: String,
+    },
+    /// Nothing can be said yet.
+    Unknown {
+        /// What is waited for.
+        why: String,
+    },
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it is, in the catalogue's terms: `file.truncated`. One watcher has one failure of an id at a time.
+    pub id: String,
+    /// How bad it is at once; the longer it lasts, the worse it becomes.
+    pub severity: Severity,
+    /// What is wrong, in one line, with the thing's name and the figures.
+    pub summary: String,
+    /// What brought it about, as far as it can be seen.
+    pub cause: String,
+    /// What a person should do now: a command where there is one.
+    pub remediation: String,
+    /// The last time at which it is known to have worked, or the first at which it did not.
+    pub first_bad: Option<Timestamp>,
+    /// How much is lost, as far as it can be counted.
+    pub loss: Option<Loss>,
+    /// Further facts for routes to match on.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Failure {
+    /// A failure with what every one has.
+    #[must_use]
+    pub fn new(id: &str, severity: Severity, summary: impl Into<String>) -> Failure {
+        Failure {
+            id: id.to_owned(),
+            severity,
+            summary: summary.into(),
+            cause: String::new(),
+            remediation: String::new(),
+            first_bad: None,
+            loss: None,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// With its cause.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Failure {
+        self.cause = cause.into();
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn cured_by(mut self, remediation: impl Into<String>) -> Failure {
+        self.remediation = remediation.into();
+        self
+    }
+
+    /// With the last time at which it is known to have worked.
+    #[must_use]
+    pub fn since(mut self, first_bad: Timestamp) -> Failure {
+        self.first_bad = Some(first_bad);
+        self
+    }
+
+    /// With how much is lost.
+    #[must_use]
+    pub fn losing(mut self, count: u64, unit: &str) -> Failure {
+        self.loss = Some(Loss { count, unit: unit.to_owned() });
+        self
+    }
+
+    /// With one more fact.
+    #[must_use]
+    pub fn labelled(mut self, name: &str, value: impl Into<String>) -> Failure {
+        self.labels.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// How much is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// How many.
+    pub count: u64,
+    /// Of what: `records`, `messages`, `bytes`.
+    pub unit: String,
+}

@@ -1,0 +1,104 @@
+//! What all watchers have in common: settings that were read once, and looks that are taken again and again.
+
+use crate::look::{Look, Moment};
+use balefire_model::settings::Reader;
+use serde_json::Value;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A kind of watcher.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Its key in the section `watch`.
+    pub key: &'static str,
+    /// Reads that key from the section, and gives what is to be watched. Problems go to the reader's session.
+    pub read: fn(&Reader<'_>) -> Vec<Watched>,
+}
+
+/// One thing that is watched, as it was set.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Its name, for people, commands and incidents: the kind's key, and behind a colon what it watches where a kind can have
+    /// several: `file:/var/log/auth.log`. What a kind sees with different rights has a name each: `kernel.owner`.
+    pub name: String,
+    /// The kind's key.
+    pub kind: &'static str,
+    /// What it watches, in a few words: a path, an address, an id.
+    pub target: String,
+    /// How often it looks.
+    pub every: Duration,
+    /// Watchers whose failure explains this one's: while one of them fails, this one tells nobody.
+    pub under: Vec<String>,
+    /// Makes the watcher.
+    pub plan: Arc<dyn Plan>,
+}
+
+impl Watched {
+    /// Whether it is the same with the same settings, so that a running watcher may go on.
+    #[must_use]
+    pub fn is_same(&self, other: &Watched) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// The settings of a watcher. Equal settings have equal `Debug` forms; none of them is a secret.
+pub trait Plan: Debug + Send + Sync {
+    /// A watcher that begins; `kept` is what one of the same name said last to [`Watcher::memory`].
+    fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher>;
+}
+
+/// Something that looks again and again. It takes its readings itself, through `sensors`, and lets a pure detector judge them.
+pub trait Watcher: Send {
+    /// Looks. Must not take longer than a second: nothing else is looked at meanwhile.
+    fn look(&mut self, now: Moment, around: &dyn Around) -> Look;
+
+    /// What a restart must know: the file's identity, the last serial, the learned cadence. Small.
+    fn memory(&self) -> Option<Value> {
+        None
+    }
+
+    /// Where [`Watched::every`] does not fit what is under way: when it wants to look next.
+    fn next(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What a watcher may ask of Balefire itself.
+pub trait Around {
+    /// What was heard of a source of events; `None` where nothing was since the start.
+    fn source(&self, name: &str) -> Option<Heard>;
+
+    /// All sources that were heard since the start.
+    fn sources(&self) -> Vec<(String, Heard)>;
+
+    /// A random text of 24 hexadecimal digits, for a canary.
+    fn nonce(&self) -> String;
+
+    /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.
+    fn own(&self) -> Option<Own>;
+}
+
+/// What was heard of a source. Canaries do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// When last.
+    pub last: Moment,
+    /// How many events since the start.
+    pub count: u64,
+}
+
+/// How Balefire itself is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Why the journal takes nothing, where it does not.
+    pub journal_fault: Option<String>,
+    /// How many records the view is behind the journal.
+    pub view_behind: u64,
+    /// Channels that fail, and all channels.
+    pub channels_failing: Vec<String>,
+    /// How many channels there are.
+    pub channels: usize,
+    /// When somebody outside last asked whether we are well; none where nobody did.
+    pub asked_from_outside: Option<Moment>,
+}
