@@ -98,7 +98,10 @@ pub enum What {
 }
 
 /// What it is called that a watcher cannot see.
-pub(crate) const BLIND: &str = "watch.blind";
+pub const BLIND: &str = "watch.blind";
+
+/// What it is called that a watcher is expected and is not in the configuration any more.
+pub const NOT_CONFIGURED: &str = "watch.not_configured";
 
 struct Entry {
     standing: Standing,
@@ -141,6 +144,35 @@ impl Board {
     pub fn retire(&mut self, now: Moment, name: &str, why: &str) -> Vec<Change> {
         let Some(mut entry) = self.entries.remove(name) else { return Vec::new() };
         entry.close(now, name, (&[], why))
+    }
+
+    /// This watcher is expected, and is not in the configuration any more: nothing can be said of it until it is again, or
+    /// until somebody retires it.
+    pub fn forsake(&mut self, now: Moment, name: &str) -> Vec<Change> {
+        let Some(entry) = self.entries.get_mut(name) else { return Vec::new() };
+        let mut changes = Vec::new();
+        let summary = format!("{name} is expected, and is not in the configuration any more");
+        let cure = format!("put it back, or say that it is not expected any more: balefire watch retire {name}");
+        let failure = Failure::new(NOT_CONFIGURED, Severity::Medium, summary);
+        let failure = failure.caused_by("the configuration was changed").cured_by(cure);
+        entry.open(now, name, (failure, None), &mut changes);
+        entry.standing.blind = None;
+        entry.stand(now, State::Unknown);
+        "it is not in the configuration any more".clone_into(&mut entry.standing.waits);
+        changes
+    }
+
+    /// This watcher is in the configuration again. What else was wrong stays wrong until a look says otherwise.
+    pub fn readmit(&mut self, now: Moment, name: &str) -> Vec<Change> {
+        let Some(entry) = self.entries.get_mut(name) else { return Vec::new() };
+        let open = entry.standing.open.iter().map(|open| open.failure.id.clone());
+        let others: Vec<String> = open.filter(|id| id != NOT_CONFIGURED).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let changes = entry.close(now, name, (&others, "it is in the configuration again"));
+        if !changes.is_empty() {
+            "it was not looked at again yet".clone_into(&mut entry.standing.waits);
+        }
+        changes
     }
 
     /// All watchers by name.
@@ -220,7 +252,7 @@ impl Board {
         let fails = |above: &&String| {
             self.entries
                 .get(*above)
-                .is_some_and(|entry| entry.standing.open.iter().any(|open| open.failure.id != BLIND))
+                .is_some_and(|entry| entry.standing.open.iter().any(|open| !is_of_the_watcher(&open.failure.id)))
         };
         self.entries.get(name)?.under.iter().find(fails).cloned()
     }
@@ -281,7 +313,7 @@ impl Entry {
     ) {
         for open in &mut self.standing.open {
             let lasted = self.began.get(&open.failure.id).map_or(Duration::ZERO, |began| now.since(*began));
-            let explained = explains.filter(|_| open.failure.id != BLIND);
+            let explained = explains.filter(|_| !is_of_the_watcher(&open.failure.id));
             open.because_of = open.because_of.take().filter(|_| explained.is_some());
             if open.because_of.is_some() {
                 continue;
@@ -307,6 +339,11 @@ impl Open {
             because_of: self.because_of.clone(),
         }
     }
+}
+
+/// Whether a failure is one of the watcher itself, and says nothing of what it watches.
+fn is_of_the_watcher(failure: &str) -> bool {
+    failure == BLIND || failure == NOT_CONFIGURED
 }
 
 /// The moment at which the wall clock showed `wall`, which is only as good as that clock; never one to come.
@@ -416,5 +453,19 @@ mod tests {
         assert_eq!(board.retire(at(5), "a", "retired by root").len(), 1);
         assert!(board.standings().next().is_none());
         assert!(board.take(at(6), "a", failing("x")).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_configured_any_more_is_told_until_it_is_back_or_retired() {
+        let mut board = board(&[("a", &[])]);
+        board.take(at(0), "a", failing("x"));
+        assert_eq!(told(&board.forsake(at(5), "a")), [(NOT_CONFIGURED, &What::Began, Severity::Medium)]);
+        assert!(board.forsake(at(6), "a").is_empty(), "it was told");
+        let standing = board.standing("a").unwrap();
+        assert_eq!((standing.state, standing.open.len()), (State::Unknown, 2));
+        let back = board.readmit(at(9), "a");
+        assert_eq!(told(&back).len(), 1, "what was wrong is still wrong");
+        assert_eq!(back[0].failure.id, NOT_CONFIGURED);
+        assert!(board.readmit(at(10), "a").is_empty());
     }
 }

@@ -64,6 +64,9 @@ pub trait Watcher: Send {
     }
 }
 
+/// The label of an event that is a canary: its value is the nonce. Such events do not count as heard of their source.
+pub const CANARY: &str = "balefire_canary";
+
 /// What a watcher may ask of Balefire itself.
 pub trait Around {
     /// What was heard of a source of events; `None` where nothing was since the start.
@@ -74,6 +77,11 @@ pub trait Around {
 
     /// A random text of 24 hexadecimal digits, for a canary.
     fn nonce(&self) -> String;
+
+    /// When the event came in that had this nonce in its label [`CANARY`]; only the last ones are remembered.
+    fn arrived(&self, _nonce: &str) -> Option<Moment> {
+        None
+    }
 
     /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.
     fn own(&self) -> Option<Own>;
