@@ -566,30 +566,38 @@ impl Record {
     /// The stored form.
     #[must_use]
     pub fn encode(&self, at: Timestamp) -> Entry {
-        let payload = match self {
-            Record::Started(r) => json(r),
-            Record::Submitted(r) => json(r),
-            Record::Accepted(r) => json(&**r),
-            Record::Routed(r) => json(r),
-            Record::AttemptStarted(r) => json(r),
-            Record::AttemptEnded(r) => json(r),
-            Record::StateChanged(r) => json(r),
-            Record::Configured(r) => json(r),
-            Record::InputRead(r) => json(r),
-            Record::Snapshot(r) => r.get().as_bytes().to_vec(),
-            Record::Stopped(r) => json(r),
-            Record::FollowedUp(r) => json(r),
-            Record::Suppressed(r) => json(r),
-            Record::HealthChanged(r) => json(r),
-            Record::Redriven(r) => json(r),
-            Record::Purged(r) => json(r),
-            Record::ClockSetBack(r) => json(r),
-            Record::RunEnded(r) => json(r),
-            Record::Assigned(r) => json(r),
-            Record::Noted(r) => json(r),
-            Record::Reporting(r) => json(r),
-        };
-        Entry { kind: self.kind(), at, payload }
+        self.encode_with(at, &mut Vec::new())
+    }
+
+    /// The stored form, made in `scratch`, whose content does not matter: with one that is kept, a record is copied once
+    /// and not at each step of its growth.
+    #[must_use]
+    pub fn encode_with(&self, at: Timestamp, scratch: &mut Vec<u8>) -> Entry {
+        scratch.clear();
+        match self {
+            Record::Started(r) => json(r, scratch),
+            Record::Submitted(r) => json(r, scratch),
+            Record::Accepted(r) => json(&**r, scratch),
+            Record::Routed(r) => json(r, scratch),
+            Record::AttemptStarted(r) => json(r, scratch),
+            Record::AttemptEnded(r) => json(r, scratch),
+            Record::StateChanged(r) => json(r, scratch),
+            Record::Configured(r) => json(r, scratch),
+            Record::InputRead(r) => json(r, scratch),
+            Record::Snapshot(r) => scratch.extend_from_slice(r.get().as_bytes()),
+            Record::Stopped(r) => json(r, scratch),
+            Record::FollowedUp(r) => json(r, scratch),
+            Record::Suppressed(r) => json(r, scratch),
+            Record::HealthChanged(r) => json(r, scratch),
+            Record::Redriven(r) => json(r, scratch),
+            Record::Purged(r) => json(r, scratch),
+            Record::ClockSetBack(r) => json(r, scratch),
+            Record::RunEnded(r) => json(r, scratch),
+            Record::Assigned(r) => json(r, scratch),
+            Record::Noted(r) => json(r, scratch),
+            Record::Reporting(r) => json(r, scratch),
+        }
+        Entry { kind: self.kind(), at, payload: scratch.as_slice().to_vec() }
     }
 
     /// Reads the stored form.
@@ -700,8 +708,8 @@ pub mod kind {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("records have string keys and no failing serialisers")
+fn json<T: Serialize>(value: &T, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, value).expect("records have string keys and no failing serialisers")
 }
 
 fn parse<'a, T: Deserialize<'a>>(kind: &'static str, bytes: &'a [u8]) -> Result<T, DecodeError> {

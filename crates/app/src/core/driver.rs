@@ -196,7 +196,9 @@ impl Driver {
         let Round { at, records, answers, jobs, gathers, alarms, ended, configured } = round;
         let first = self.durable.journal();
         if !records.is_empty() {
-            let entries: Vec<Entry> = records.iter().map(|record| record.encode(at)).collect();
+            let mut scratch = Vec::new();
+            let encode = |record: &Record| record.encode_with(at, &mut scratch);
+            let entries: Vec<Entry> = records.iter().map(encode).collect();
             let before = clock::monotonic();
             match self.journal.append(first, &entries) {
                 Ok(position) => self.durable.set_journal(position),
