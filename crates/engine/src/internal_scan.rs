@@ -3,8 +3,8 @@
 //! comes from outside. Whoever could forge the mark could pass a real attack off as authorised, so that a marker counts only
 //! where nobody but its owner and root can have made it.
 
-use crate::calendar::TimeInterval;
 use balefire_model::Incident;
+use balefire_model::calendar::TimeInterval;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,7 +176,7 @@ impl InternalScan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calendar::Interval;
+    use balefire_model::calendar::Interval;
     use jiff::tz::TimeZone;
 
     fn rule() -> MarkerRule {

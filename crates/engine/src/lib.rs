@@ -3,7 +3,6 @@
 
 pub mod admit;
 pub mod allowance;
-pub mod calendar;
 pub mod internal_scan;
 pub mod matcher;
 pub mod retry;

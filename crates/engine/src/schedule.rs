@@ -1,7 +1,7 @@
 //! What is to be done about a command that runs by a timetable: start it, wait, leave a time out, or end the run before.
 //! Decides from where things stand; knows no process, and nothing of what a run brings.
 
-use crate::calendar::Timetable;
+use balefire_model::calendar::Timetable;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 

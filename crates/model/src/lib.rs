@@ -1,6 +1,7 @@
 //! The nouns of Balefire: incident, severity, delivery, outcome, the journal's records and the seam that a
 //! journal fills. Knows no clock, no disk and no network; every other crate may depend on it, it depends on none.
 
+pub mod calendar;
 pub mod channel;
 pub mod dfars;
 pub mod id;

@@ -3,7 +3,6 @@
 
 use crate::random::Random;
 use balefire_channels::{Channel, Host, Kind};
-use balefire_engine::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
 use balefire_engine::{
@@ -11,6 +10,7 @@ use balefire_engine::{
     Stale, Storm,
 };
 use balefire_model::Severity;
+use balefire_model::calendar::{Interval, TimeInterval, TimeOfDay, TimeRange};
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
 use jiff::civil::Time;
 use jiff::tz::{Offset, TimeZone};

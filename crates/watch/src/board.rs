@@ -107,7 +107,7 @@ struct Entry {
     standing: Standing,
     under: Vec<String>,
     /// When each open failure was first seen, by the clock that nobody sets.
-    began: BTreeMap<String, Moment>,
+    began: BTreeMap<(String, String), Moment>,
 }
 
 /// All watchers.
@@ -136,7 +136,7 @@ impl Board {
             return;
         }
         let standing = kept.unwrap_or_default();
-        let began = standing.open.iter().map(|open| (open.failure.id.clone(), earlier(now, open.detected))).collect();
+        let began = standing.open.iter().map(|open| (owned(open.failure.key()), earlier(now, open.detected))).collect();
         self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began });
     }
 
@@ -165,9 +165,9 @@ impl Board {
     /// This watcher is in the configuration again. What else was wrong stays wrong until a look says otherwise.
     pub fn readmit(&mut self, now: Moment, name: &str) -> Vec<Change> {
         let Some(entry) = self.entries.get_mut(name) else { return Vec::new() };
-        let open = entry.standing.open.iter().map(|open| open.failure.id.clone());
-        let others: Vec<String> = open.filter(|id| id != NOT_CONFIGURED).collect();
-        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let open = entry.standing.open.iter().map(|open| owned(open.failure.key()));
+        let others: Vec<(String, String)> = open.filter(|(id, _)| id != NOT_CONFIGURED).collect();
+        let others: Vec<(&str, &str)> = others.iter().map(|(id, thing)| (id.as_str(), thing.as_str())).collect();
         let changes = entry.close(now, name, (&others, "it is in the configuration again"));
         if !changes.is_empty() {
             "it was not looked at again yet".clone_into(&mut entry.standing.waits);
@@ -200,7 +200,7 @@ impl Board {
             }
             Sight::Failing(failures) => {
                 entry.standing.blind = None;
-                let still: Vec<&str> = failures.iter().map(|failure| failure.id.as_str()).collect();
+                let still: Vec<(&str, &str)> = failures.iter().map(Failure::key).collect();
                 changes = entry.close(now, name, (&still, "it was looked for and is not there any more"));
                 for failure in failures {
                     entry.open(now, name, (failure, explains.clone()), &mut changes);
@@ -273,7 +273,7 @@ impl Entry {
         (failure, because_of): (Failure, Option<String>),
         changes: &mut Vec<Change>,
     ) {
-        if let Some(open) = self.standing.open.iter_mut().find(|open| open.failure.id == failure.id) {
+        if let Some(open) = self.standing.open.iter_mut().find(|open| open.failure.key() == failure.key()) {
             let first_bad = open.failure.first_bad.or(failure.first_bad);
             // What is worse at once, such as the next step of a capacity, is told by the next tick.
             open.failure = Failure { first_bad, ..failure };
@@ -283,22 +283,22 @@ impl Entry {
             return;
         }
         let severity = if because_of.is_some() { Severity::Info } else { failure.severity };
-        self.began.insert(failure.id.clone(), now);
+        self.began.insert(owned(failure.key()), now);
         let open = Open { failure, detected: now.wall, severity, because_of };
         changes.push(open.change(name, What::Began, Duration::ZERO));
         self.standing.open.push(open);
     }
 
     /// Ends what is open, but for `still`.
-    fn close(&mut self, now: Moment, name: &str, (still, proof): (&[&str], &str)) -> Vec<Change> {
+    fn close(&mut self, now: Moment, name: &str, (still, proof): (&[(&str, &str)], &str)) -> Vec<Change> {
         let mut changes = Vec::new();
         let open = std::mem::take(&mut self.standing.open);
         for open in open {
-            if still.contains(&open.failure.id.as_str()) {
+            if still.contains(&open.failure.key()) {
                 self.standing.open.push(open);
                 continue;
             }
-            let lasted = self.began.remove(&open.failure.id).map_or(Duration::ZERO, |began| now.since(began));
+            let lasted = self.began.remove(&owned(open.failure.key())).map_or(Duration::ZERO, |began| now.since(began));
             changes.push(open.change(name, What::Over(proof.to_owned()), lasted));
         }
         changes
@@ -312,7 +312,7 @@ impl Entry {
         changes: &mut Vec<Change>,
     ) {
         for open in &mut self.standing.open {
-            let lasted = self.began.get(&open.failure.id).map_or(Duration::ZERO, |began| now.since(*began));
+            let lasted = self.began.get(&owned(open.failure.key())).map_or(Duration::ZERO, |began| now.since(*began));
             let explained = explains.filter(|_| !is_of_the_watcher(&open.failure.id));
             open.because_of = open.because_of.take().filter(|_| explained.is_some());
             if open.because_of.is_some() {
@@ -344,6 +344,10 @@ impl Open {
 /// Whether a failure is one of the watcher itself, and says nothing of what it watches.
 fn is_of_the_watcher(failure: &str) -> bool {
     failure == BLIND || failure == NOT_CONFIGURED
+}
+
+fn owned((id, thing): (&str, &str)) -> (String, String) {
+    (id.to_owned(), thing.to_owned())
 }
 
 /// The moment at which the wall clock showed `wall`, which is only as good as that clock; never one to come.
@@ -390,6 +394,20 @@ mod tests {
         let over = board.take(at(9), "file:/a", Look::ok("it grows"));
         assert_eq!(told(&over), [("file.missing", &What::Over("it grows".to_owned()), Severity::Medium)]);
         assert_eq!(over[0].lasted, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn the_things_of_one_watcher_fail_and_recover_apart() {
+        let silent = |things: &[&str]| {
+            let failure = |thing: &&str| Failure::new("source.silent", Severity::Medium, "silent").of(*thing);
+            Look::of(things.iter().map(failure).collect(), "")
+        };
+        let mut board = board(&[("source:*", &[])]);
+        assert_eq!(board.take(at(1), "source:*", silent(&["a"])).len(), 1);
+        let second = board.take(at(2), "source:*", silent(&["a", "b"]));
+        assert_eq!(second.iter().map(|change| change.failure.of.as_str()).collect::<Vec<_>>(), ["b"]);
+        let over = board.take(at(3), "source:*", silent(&["b"]));
+        assert_eq!((told(&over).len(), over[0].failure.of.as_str()), (1, "a"));
     }
 
     #[test]

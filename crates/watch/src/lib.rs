@@ -15,7 +15,7 @@ pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, Wha
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use rights::{Lack, unit_lines};
 pub use rules::{Rise, Rules, read_rules};
-pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Watched, Watcher};
+pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
 pub static KINDS: &[Kind] = &[capacity::KIND];

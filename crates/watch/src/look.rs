@@ -103,8 +103,11 @@ pub enum Sight {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What it is, in the catalogue's terms: `file.truncated`. One watcher has one failure of an id at a time.
+    /// What it is, in the catalogue's terms: `file.truncated`. One watcher has one failure of an id at a time for each thing.
     pub id: String,
+    /// Which of the things that its watcher watches; empty where that watches one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
     /// How bad it is at once; the longer it lasts, the worse it becomes.
     pub severity: Severity,
     /// What is wrong, in one line, with the thing's name and the figures.
@@ -127,6 +130,7 @@ impl Failure {
     pub fn new(id: &str, severity: Severity, summary: impl Into<String>) -> Failure {
         Failure {
             id: id.to_owned(),
+            of: String::new(),
             severity,
             summary: summary.into(),
             cause: String::new(),
@@ -135,6 +139,19 @@ impl Failure {
             loss: None,
             labels: BTreeMap::new(),
         }
+    }
+
+    /// Of one of the things that its watcher watches.
+    #[must_use]
+    pub fn of(mut self, thing: impl Into<String>) -> Failure {
+        self.of = thing.into();
+        self
+    }
+
+    /// By what it is known again as long as its watcher names it.
+    #[must_use]
+    pub fn key(&self) -> (&str, &str) {
+        (&self.id, &self.of)
     }
 
     /// With its cause.

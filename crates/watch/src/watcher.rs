@@ -4,6 +4,7 @@ use crate::look::{Look, Moment};
 use balefire_model::settings::Reader;
 use serde_json::Value;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,21 @@ pub trait Around {
 
     /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.
     fn own(&self) -> Option<Own>;
+
+    /// What was last seen of a table of audit rows, by the name of its watcher; `None` where nobody has asked yet.
+    fn rows(&self, _watcher: &str) -> Option<Rows> {
+        None
+    }
+}
+
+/// What was seen of a table of audit rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// When it was asked.
+    pub asked: Moment,
+    /// How old its newest row was then, by the database's own clock; none where it has no row. The error says why it could
+    /// not be asked.
+    pub age: Result<Option<Duration>, String>,
 }
 
 /// What was heard of a source. Canaries do not count.
@@ -109,4 +125,6 @@ pub struct Own {
     pub channels: usize,
     /// When somebody outside last asked whether we are well; none where nobody did.
     pub asked_from_outside: Option<Moment>,
+    /// The directory of the journal.
+    pub data: Option<PathBuf>,
 }

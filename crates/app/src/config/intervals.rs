@@ -4,7 +4,7 @@
 use super::Config;
 use super::findings::Finding;
 use super::named::{NAME_FORM, is_name, report, report_repeated, report_unknown, texts_of};
-use balefire_engine::calendar::{
+use balefire_model::calendar::{
     CalendarError, DayRange, Interval, MonthRange, TimeInterval, TimeOfDay, TimeRange, WeekdayRange, YearRange,
 };
 use balefire_model::settings::{Node, Place, Reader, Value};

@@ -2,8 +2,8 @@
 
 use super::named::{Named, items_of, read_named, report, text_of};
 use balefire_engine::OWN_SOURCE;
-use balefire_engine::calendar::{CalendarError, TimeOfDay, Timetable};
 use balefire_engine::schedule::{Overlap, Rules};
+use balefire_model::calendar::{CalendarError, TimeOfDay, Timetable};
 use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
 use balefire_model::text::Secret;
 use jiff::tz::TimeZone;

@@ -1,7 +1,7 @@
 //! What the journal keeps of a schedule, so that a restart starts no run twice and forgets none. Opaque to the engine.
 
-use balefire_engine::calendar::Timetable;
 use balefire_model::IncidentId;
+use balefire_model::calendar::Timetable;
 use balefire_model::record::InputRead;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -8,8 +8,8 @@ mod preset;
 #[cfg(test)]
 mod tests;
 
-use crate::calendar::TimeInterval;
 use crate::matcher::{Matcher, Reading};
+use balefire_model::calendar::TimeInterval;
 use balefire_model::record::RouteTaken;
 use balefire_model::{Incident, Severity};
 use jiff::Timestamp;

@@ -1,7 +1,7 @@
 //! Whether a route sends at a moment, and how it is told that it does not. Knows time intervals and no incident.
 
 use super::Route;
-use crate::calendar::TimeInterval;
+use balefire_model::calendar::TimeInterval;
 use jiff::Timestamp;
 use std::sync::Arc;
 

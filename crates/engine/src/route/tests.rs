@@ -1,8 +1,8 @@
 //! The laws of routing.
 
 use super::*;
-use crate::calendar::{Interval, TimeOfDay, TimeRange};
 use balefire_model::Severity;
+use balefire_model::calendar::{Interval, TimeOfDay, TimeRange};
 use proptest::prelude::*;
 
 fn incident(severity: Severity, cui: bool) -> Incident {

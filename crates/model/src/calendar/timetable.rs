@@ -98,8 +98,9 @@ impl Timetable {
         (count > 0).then_some((last, count))
     }
 
-    /// The last moment that is not after `until`.
-    fn latest(&self, until: Timestamp) -> Option<Timestamp> {
+    /// The last moment that is not after `until`; none only at the begin of the calendar.
+    #[must_use]
+    pub fn latest(&self, until: Timestamp) -> Option<Timestamp> {
         let mut date = self.zone.to_datetime(until).date().tomorrow().ok()?;
         for _ in 0..DAYS_MAX {
             if self.days.hold(date)

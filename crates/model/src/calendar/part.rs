@@ -1,7 +1,7 @@
 //! The parts of an interval, from their text to whether they hold. Knows the syntax of ranges and the lengths of months;
 //! no time zone and no moment.
 
-use balefire_model::text;
+use crate::text;
 use jiff::civil::{Date, Weekday};
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! Source: POSIX.1-2024, crontab, section "INPUT FILES"; names, steps and `@daily` as in Vixie cron's crontab(5).
 
 use super::CalendarError;
-use balefire_model::text;
+use crate::text;
 use jiff::civil::Date;
 
 /// As much of a wrong text as an error shows.
