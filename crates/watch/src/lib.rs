@@ -5,10 +5,15 @@
 
 mod board;
 mod capacity;
+mod clock;
+mod file;
+mod journald;
 mod look;
 mod rights;
+mod rsyslog;
 mod rules;
 mod sensors;
+mod syslogng;
 mod watcher;
 
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
@@ -18,4 +23,4 @@ pub use rules::{Rise, Rules, read_rules};
 pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[capacity::KIND];
+pub static KINDS: &[Kind] = &[file::KIND, rsyslog::KIND, syslogng::KIND, journald::KIND, capacity::KIND, clock::KIND];

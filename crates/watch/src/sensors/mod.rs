@@ -1,4 +1,10 @@
 //! What can be read of a Linux machine, one kind of reading a file. A sensor takes a reading when it is told to, and decides
 //! nothing.
 
+pub(crate) mod accounts;
+pub(crate) mod child;
+pub(crate) mod content;
+pub(crate) mod control;
+pub(crate) mod growing;
+pub(crate) mod holders;
 pub(crate) mod space;

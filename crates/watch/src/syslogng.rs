@@ -1,0 +1,246 @@
+//! The kind `syslogng`: whether syslog-ng drops messages or keeps what it cannot send, from the answer of its control socket.
+
+use crate::look::{Failure, Look, Moment, Sight};
+use crate::sensors::control::ask;
+use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
+use balefire_model::Severity;
+use balefire_model::settings::Reader;
+use balefire_model::text::{cut, one_line};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const KIND: Kind = Kind { key: "syslogng", read };
+
+/// After so many looks without it, something is over.
+const CLEAN: u32 = 2;
+
+/// From a destination that keeps messages nothing was sent for so many looks.
+const BLOCKED: u32 = 2;
+
+/// As many destinations are kept apart.
+const DESTINATIONS_MAX: usize = 1_000;
+
+fn read(reader: &Reader<'_>) -> Vec<Watched> {
+    let doc = "syslog-ng, by its control socket.";
+    reader.section("syslogng", doc, read_section).optional().into_iter().collect()
+}
+
+fn read_section(reader: &Reader<'_>) -> Watched {
+    let ctl = reader.text("ctl", "Its control socket.").default("/var/lib/syslog-ng/syslog-ng.ctl".to_owned());
+    let every = reader.duration("every", "How often it is asked.").default_shown(Duration::from_secs(5), "5s");
+    Watched {
+        name: KIND.key.to_owned(),
+        kind: KIND.key,
+        target: ctl.clone(),
+        every,
+        under: Vec::new(),
+        plan: Arc::new(Settings { ctl: PathBuf::from(ctl) }),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    ctl: PathBuf,
+}
+
+impl Plan for Settings {
+    fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
+        Box::new(SyslogNg { settings: self.clone(), drops: Drops::default(), unheard: 0 })
+    }
+}
+
+struct SyslogNg {
+    settings: Settings,
+    drops: Drops,
+    /// How often in a row it did not answer.
+    unheard: u32,
+}
+
+impl Watcher for SyslogNg {
+    fn look(&mut self, _: Moment, _: &dyn Around) -> Look {
+        let path = self.settings.ctl.display();
+        match ask(&self.settings.ctl, "STATS") {
+            Ok(answer) => {
+                self.unheard = 0;
+                self.drops.take(&destinations(&answer))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Look::blind(format!("connect {path}: {error}"), format!("the right to write to {path}: root"))
+            }
+            Err(error) => {
+                self.unheard += 1;
+                // A reload closes the socket for a moment.
+                if self.unheard < 2 {
+                    return Look::unknown(format!("{path}: {error}; it is asked once more"));
+                }
+                let summary = format!("syslog-ng does not answer at {path}: {error}");
+                let failure = Failure::new("syslogng.silent", Severity::High, summary)
+                    .caused_by("it does not run, or stands still")
+                    .cured_by("systemctl status syslog-ng");
+                Sight::Failing(vec![failure]).into()
+            }
+        }
+    }
+}
+
+/// The counters of a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Destination {
+    dropped: u64,
+    queued: u64,
+    written: u64,
+}
+
+/// The destinations in an answer of lines `SourceName;SourceId;SourceInstance;State;Type;Number`.
+fn destinations(answer: &str) -> BTreeMap<String, Destination> {
+    let mut found: BTreeMap<String, Destination> = BTreeMap::new();
+    for line in answer.lines().filter(|line| line.starts_with("dst.")) {
+        // A name in quotes may hold the separator, so that only the last fields are sure.
+        let mut fields = line.rsplitn(4, ';');
+        let (Some(number), Some(of), Some(_), Some(name)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let Ok(number) = number.trim().parse::<u64>() else { continue };
+        if found.len() >= DESTINATIONS_MAX && !found.contains_key(name) {
+            continue;
+        }
+        let destination = found.entry(name.to_owned()).or_default();
+        match of {
+            "dropped" => destination.dropped = number,
+            "queued" => destination.queued = number,
+            "written" => destination.written = number,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What the looks so far came to.
+#[derive(Debug, Default)]
+struct Drops {
+    last: Option<BTreeMap<String, Destination>>,
+    blocked: BTreeMap<String, u32>,
+    lost: u64,
+    open: Option<(Failure, u32)>,
+}
+
+impl Drops {
+    fn take(&mut self, now: &BTreeMap<String, Destination>) -> Look {
+        let written: u64 = now.values().map(|destination| destination.written).sum();
+        let Some(last) = self.last.replace(now.clone()) else {
+            return Look::unknown("a second answer of syslog-ng, to compare with the first");
+        };
+        let mut failures = Vec::new();
+        failures.extend(self.dropped(&last, now));
+        failures.extend(self.kept(&last, now));
+        let before: u64 = last.values().map(|destination| destination.written).sum();
+        let sent = if written >= before { written - before } else { written };
+        Look::of(failures, format!("{sent} messages written since the look before, none dropped"))
+    }
+
+    fn dropped(
+        &mut self,
+        last: &BTreeMap<String, Destination>,
+        now: &BTreeMap<String, Destination>,
+    ) -> Option<Failure> {
+        let mut what = Vec::new();
+        for (name, now) in now {
+            let was = last.get(name).copied().unwrap_or_default().dropped;
+            let dropped = if now.dropped >= was { now.dropped - was } else { now.dropped };
+            if dropped > 0 {
+                self.lost = self.lost.saturating_add(dropped);
+                what.push(format!("{} dropped {dropped} messages", shown(name)));
+            }
+        }
+        if what.is_empty() {
+            self.open = self.open.take().map(|(open, clean)| (open, clean + 1)).filter(|(_, clean)| *clean < CLEAN);
+            self.lost = if self.open.is_some() { self.lost } else { 0 };
+        } else {
+            let failure = Failure::new("syslogng.loss", Severity::High, cut(&what.join("; "), 1000))
+                .losing(self.lost, "messages")
+                .cured_by("see whether the destination can be reached, and give it a disk-buffer");
+            self.open = Some((failure, 0));
+        }
+        self.open.as_ref().map(|(failure, _)| failure.clone())
+    }
+
+    /// Destinations that keep messages and send none.
+    fn kept(&mut self, last: &BTreeMap<String, Destination>, now: &BTreeMap<String, Destination>) -> Option<Failure> {
+        let mut blocked = BTreeMap::new();
+        let mut what = Vec::new();
+        for (name, now) in now {
+            let was = last.get(name).copied().unwrap_or_default();
+            if now.queued == 0 || now.written != was.written || now.queued < was.queued {
+                continue;
+            }
+            let times = self.blocked.get(name).copied().unwrap_or(0) + 1;
+            blocked.insert(name.clone(), times);
+            if times >= BLOCKED {
+                what.push(format!("{} keeps {} messages and writes none", shown(name), now.queued));
+            }
+        }
+        self.blocked = blocked;
+        let failure = Failure::new("syslogng.queue_growth", Severity::Medium, cut(&what.join("; "), 1000));
+        (!what.is_empty()).then(|| failure.cured_by("see whether the destination can be reached"))
+    }
+}
+
+/// `dst.network;dead#0;tcp,127.0.0.1:59997`, as a name.
+fn shown(name: &str) -> String {
+    let shown = name.split(';').skip(1).collect::<Vec<_>>().join(" ");
+    cut(&one_line(&shown), 200).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What syslog-ng 3.38.1 answered of a destination that nobody serves.
+    fn answer(dropped: u64, queued: u64, written: u64) -> String {
+        format!(
+            "SourceName;SourceId;SourceInstance;State;Type;Number\n\
+             dst.file;file#0;/var/log/messages;a;dropped;0\n\
+             dst.file;file#0;/var/log/messages;a;written;407\n\
+             dst.network;dead#0;tcp,127.0.0.1:59997;a;dropped;{dropped}\n\
+             dst.network;dead#0;tcp,127.0.0.1:59997;a;queued;{queued}\n\
+             dst.network;dead#0;tcp,127.0.0.1:59997;a;written;{written}\n\
+             destination;dead;;a;processed;407\nglobal;scratch_buffers_count;;a;queued;2\n"
+        )
+    }
+
+    fn ids(look: Look) -> Vec<String> {
+        match look.sight {
+            Sight::Failing(failures) => failures.into_iter().map(|failure| failure.id).collect(),
+            Sight::Ok { .. } => vec!["ok".to_owned()],
+            _ => vec!["nothing".to_owned()],
+        }
+    }
+
+    fn check(answers: &[(u64, u64, u64)]) -> Vec<Vec<String>> {
+        let mut drops = Drops::default();
+        answers.iter().map(|(a, b, c)| ids(drops.take(&destinations(&answer(*a, *b, *c))))).collect()
+    }
+
+    #[test]
+    fn what_is_dropped_is_told_until_two_answers_are_clean() {
+        let seen = check(&[(0, 0, 0), (307, 0, 5), (307, 0, 9), (307, 0, 12)]);
+        assert_eq!(seen, [["nothing"], ["syslogng.loss"], ["syslogng.loss"], ["ok"]]);
+    }
+
+    #[test]
+    fn a_destination_that_keeps_and_does_not_write_is_told() {
+        let seen = check(&[(0, 100, 0), (0, 100, 0), (0, 100, 0), (0, 20, 80)]);
+        assert_eq!(seen, [["nothing"], ["ok"], ["syslogng.queue_growth"], ["ok"]]);
+    }
+
+    #[test]
+    fn an_answer_of_something_else_changes_nothing() {
+        assert!(destinations("hello\n;;;;\ndst.x;y\ndst.a;b;c;a;dropped;many\n").is_empty());
+    }
+}
