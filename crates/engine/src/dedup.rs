@@ -219,8 +219,14 @@ pub(crate) enum Follows {
 impl Engine {
     /// Finds out whether an incident is a repeat, or tells that something is over; takes it from those who need not hear of
     /// it, then.
-    pub(crate) fn recognise(&self, now: Timestamp, incident: &Incident, routed: &mut Routed) -> Option<Follows> {
-        let window = self.settings.dedup.window?;
+    pub(crate) fn recognise(
+        &self,
+        now: Timestamp,
+        dedup: &DedupSettings,
+        incident: &Incident,
+        routed: &mut Routed,
+    ) -> Option<Follows> {
+        let window = dedup.window?;
         let is_test = routed.deliveries.iter().any(|planned| planned.reason == Reason::Test);
         if is_test || incident.run.is_some() || is_own(incident) {
             return None;
@@ -256,21 +262,23 @@ impl Engine {
             routed.sighting = Some(sighting);
             return None;
         };
-        self.repeat(now, (seen, incident), (routed, sighting))
+        self.repeat(now, dedup.realert_after, (seen, incident), (routed, sighting))
     }
 
     /// What becomes of a repeat.
     fn repeat(
         &self,
         now: Timestamp,
+        realert_after: Duration,
         (seen, incident): (&Seen, &Incident),
         (routed, mut sighting): (&mut Routed, Sighting),
     ) -> Option<Follows> {
         let number = seen.repeats + 1;
         let (first, since) = (seen.first, seen.first.received_at());
         sighting.repeat = Some(RepeatOf { of: first, number });
-        let is_worse = seen.told.is_none_or(|(_, told)| incident.severity > told);
-        let next = seen.told.map_or(now, |(at, _)| later(at, self.settings.dedup.realert_after));
+        let has_new_cui = incident.cui_involved && !self.state.told_cui.has(first);
+        let is_worse = has_new_cui || seen.told.is_none_or(|(_, told)| incident.severity > told);
+        let next = seen.told.map_or(now, |(at, _)| later(at, realert_after));
         let people = routed.deliveries.iter().map(|planned| &planned.channel);
         let people: Vec<String> = people.filter(|channel| !self.hears_repeats(channel)).cloned().collect();
         let escalations = std::mem::take(&mut routed.escalations);
@@ -310,6 +318,7 @@ impl Engine {
             incident: first,
             accepted_at: routed.accepted_at,
             severity: routed.severity,
+            cui_involved: routed.cui_involved,
             cause: FollowUp::Repeated(repeats),
             because: format!("seen {count} times since {since:.0}, the last time as {last} ({})", routed.severity),
             deliveries: people.into_iter().map(plan).collect(),

@@ -377,6 +377,15 @@ pub(crate) fn repeated(first: IncidentId, last: IncidentId, channel: &str) -> De
 impl About {
     pub(crate) fn followed_up(self, cause: FollowUp, because: String, deliveries: Vec<Planned>) -> FollowedUp {
         let About { incident, accepted_at, severity } = self;
-        FollowedUp { incident, accepted_at, severity, cause, because, deliveries, escalations: Vec::new() }
+        FollowedUp {
+            incident,
+            accepted_at,
+            severity,
+            cui_involved: false,
+            cause,
+            because,
+            deliveries,
+            escalations: Vec::new(),
+        }
     }
 }

@@ -267,6 +267,7 @@ impl Engine {
             accepted_at,
             // The place in the queue: it stands for others, and what it stands for must not hold it up.
             severity: Severity::Critical,
+            cui_involved: false,
             routes,
             deliveries,
             history_only: None,

@@ -161,6 +161,7 @@ impl Engine {
             incident: about.incident,
             accepted_at: about.accepted_at,
             severity: about.severity,
+            cui_involved: false,
             routes,
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,

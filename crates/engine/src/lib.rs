@@ -26,6 +26,7 @@ mod snapshot;
 mod state;
 mod submit;
 mod tally;
+mod told_cui;
 
 pub use acknowledge::{AckSeen, AcksSeen, Unacknowledged};
 pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};

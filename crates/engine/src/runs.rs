@@ -339,6 +339,7 @@ impl Engine {
             incident: incident.id,
             accepted_at: self.state.position(),
             severity: incident.severity,
+            cui_involved: false,
             routes: decision.routes,
             history_only: deliveries.is_empty().then_some(silence),
             deliveries,

@@ -7,6 +7,7 @@ use crate::open::{Open, Over};
 use crate::report::Reports;
 use crate::runs::Runs;
 use crate::state::{Answered, Pending, Rare, State};
+use crate::told_cui::ToldCui;
 use balefire_model::channel::Reason;
 use balefire_model::{Cause, DeliveryId, IncidentId, Position, Severity};
 use jiff::Timestamp;
@@ -41,6 +42,8 @@ struct Stored {
     reports: Reports,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seen: Vec<Seen>,
+    #[serde(default, skip_serializing_if = "ToldCui::is_empty")]
+    told_cui: ToldCui,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,6 +122,7 @@ impl Engine {
             inputs: stored.inputs,
             runs: stored.runs.restored(),
             reports: stored.reports,
+            told_cui: stored.told_cui,
             ..State::default()
         };
         for (at, key, body, incidents) in stored.keys {
@@ -239,6 +243,7 @@ impl State {
             runs: self.runs.clone(),
             reports: self.reports.clone(),
             seen: self.matters.iter().cloned().collect(),
+            told_cui: self.told_cui.clone(),
         };
         serde_json::value::to_raw_value(&stored).expect("a snapshot has string keys and no failing serialisers")
     }

@@ -6,6 +6,7 @@ use crate::open::{About, Opens};
 use crate::queue::{Queue, Rank};
 use crate::report::Reports;
 use crate::runs::Runs;
+use crate::told_cui::ToldCui;
 use balefire_model::channel::Reason;
 use balefire_model::record::{
     AttemptEnded, AttemptStarted, Configured, FollowUp, FollowedUp, HealthChanged, InputRead, Next, Planned, Redriven,
@@ -173,6 +174,7 @@ pub struct State {
     pub(crate) runs: Runs,
     pub(crate) reports: Reports,
     pub(crate) matters: Matters,
+    pub(crate) told_cui: ToldCui,
 }
 
 /// A channel's queue, for metrics and `balefire channels list`.
@@ -323,6 +325,7 @@ impl State {
         let about = About { incident: routed.incident, accepted_at: routed.accepted_at, severity: routed.severity };
         self.open.routed(at, &about, routed);
         self.matters.routed(at, routed);
+        self.told_cui.routed(routed);
         self.runs.routed(at, routed);
         for planned in &routed.deliveries {
             self.plan(at, &about, planned);
@@ -351,6 +354,7 @@ impl State {
             }
             FollowUp::Repeated(repeats) => {
                 self.matters.told(at, followed, repeats.last);
+                self.told_cui.followed_up(followed);
                 self.open.came_again(&about, &followed.escalations);
                 (None, Some(*repeats))
             }
@@ -520,6 +524,7 @@ impl State {
         self.open.acknowledged(at, self.position, change);
         if change.state == balefire_model::State::Resolved {
             self.matters.forget(change.incident);
+            self.told_cui.forget(change.incident);
         }
         let matters = !self.pending.is_empty() || self.dead.len() > 0;
         self.open.changed(at, change, matters);

@@ -1,5 +1,6 @@
 //! A submission: incidents that are accepted together or not at all, decided on one by one.
 
+use crate::dedup::DedupSettings;
 use crate::engine::{Answer, Effects, Engine};
 use crate::retry::later;
 use crate::route::Escalate;
@@ -48,9 +49,9 @@ impl Engine {
         for incident in submission.incidents {
             ids.push(incident.id);
             let accepted_at = self.state.position();
-            let mut routed = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
+            let (mut routed, dedup) = self.route(now, &incident, accepted_at, submission.test_of.as_deref());
             let part = self.take_for_run(&incident, &mut routed);
-            let follows = self.recognise(now, &incident, &mut routed);
+            let follows = self.recognise(now, &dedup, &incident, &mut routed);
             let is_new = submission.test_of.is_none() && self.is_new_matter(&routed, follows.as_ref());
             self.record(now, Record::Accepted(incident.clone()), effects);
             self.record(now, Record::Routed(routed), effects);
@@ -70,7 +71,15 @@ impl Engine {
         Answer::Accepted { incidents: Arc::new(ids), repeated: false }
     }
 
-    fn route(&self, now: Timestamp, incident: &Incident, accepted_at: Position, test_of: Option<&str>) -> Routed {
+    /// Who hears of it, and what its routes say of repeats.
+    fn route(
+        &self,
+        now: Timestamp,
+        incident: &Incident,
+        accepted_at: Position,
+        test_of: Option<&str>,
+    ) -> (Routed, DedupSettings) {
+        let mut dedup = self.settings.dedup;
         let (routes, channels, history_only, reason, steps) = match test_of {
             Some(channel) => {
                 let channels = vec![channel.to_owned()];
@@ -80,17 +89,19 @@ impl Engine {
             }
             None => {
                 let decision = self.settings.routing.decide(incident, now);
+                dedup = decision.dedup.unwrap_or(dedup);
                 (decision.routes, decision.channels, decision.history_only, Reason::Opened, decision.escalations)
             }
         };
         let plan = |channel: String| self.plan_of(incident.id, reason, channel);
         let escalation =
             |(route, step): (String, Escalate)| Escalation { route, due: later(now, step.after), to: step.to };
-        Routed {
+        let routed = Routed {
             incident: incident.id,
             accepted_at,
             // Whoever asks for a test waits for it: no storm and no digest holds it up.
             severity: if reason == Reason::Test { Severity::Critical } else { incident.severity },
+            cui_involved: incident.cui_involved,
             routes,
             deliveries: channels.into_iter().map(plan).collect(),
             history_only,
@@ -98,6 +109,7 @@ impl Engine {
             run: None,
             collected: Vec::new(),
             sighting: None,
-        }
+        };
+        (routed, dedup)
     }
 }

@@ -86,6 +86,9 @@ pub struct Routed {
     pub accepted_at: Position,
     /// The incident's severity, by which queues are ordered.
     pub severity: crate::Severity,
+    /// Whether controlled unclassified information is involved.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cui_involved: bool,
     /// The routes that took it, in order. Empty: recorded only.
     pub routes: Vec<RouteTaken>,
     /// The deliveries that follow, each channel once.
@@ -307,6 +310,9 @@ pub struct FollowedUp {
     pub accepted_at: Position,
     /// The incident's severity, by which queues are ordered.
     pub severity: crate::Severity,
+    /// Whether controlled unclassified information is involved in what it tells of; only where it tells of a repeat.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cui_involved: bool,
     /// What it follows from.
     pub cause: FollowUp,
     /// The whole matter in words.

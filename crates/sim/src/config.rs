@@ -181,7 +181,9 @@ fn routes(random: &mut Random) -> Vec<Route> {
         let matchers = matchers.collect();
         // Drawn aside: hours do not change what else the seed's life is made of.
         let mute = if place > 0 { mute(&mut random.clone()) } else { Vec::new() };
-        routes.push(Route { name: name.to_owned(), matchers, to, goes_on, escalate, mute, ..Route::default() });
+        let mut aside = Random::new(random.clone().next() ^ 7);
+        let dedup = aside.chance(250).then(|| DedupSettings { resolve_after: None, ..dedup(&mut aside) });
+        routes.push(Route { name: name.to_owned(), matchers, to, goes_on, escalate, mute, dedup, ..Route::default() });
     }
     routes
 }

@@ -529,7 +529,7 @@ impl Ledger {
         let Some(settings) = self.configs.get(&configured.digest).cloned() else {
             return self.faults.push(format!("an unknown configuration {} came into force", configured.digest));
         };
-        self.repeats_configured(settings.dedup);
+        self.repeats_configured(&settings);
         for (_, lane) in self.lanes.iter_mut().filter(|(name, _)| !settings.channels.contains_key(*name)) {
             lane.policy = None;
         }

@@ -114,6 +114,24 @@ fn the_time_for_a_report_is_at_most_that_of_the_law_and_a_reminder_comes_before_
     }
 }
 
+#[test]
+fn what_a_route_says_of_repeats_stands_in_place_of_what_holds_for_all_and_the_rest_does_not() {
+    let own = |general: &str, own: &str| {
+        let text = format!(
+            "{general}\nchannels: {{screen: {{console: {{}}}}}}\nrouting: custom\n\
+             routes: [{{name: one, to: screen, dedup: {{{own}}}}}]\n"
+        );
+        let dedup = load(&text).unwrap().config.routing.routes[0].dedup.unwrap();
+        (dedup.window.map(|window| window.as_secs()), dedup.realert_after.as_secs())
+    };
+    assert_eq!(own("", ""), (Some(3600), 3600));
+    assert_eq!(own("dedup: {realert_after: 5m}", "window: 10m"), (Some(600), 300));
+    assert_eq!(own("dedup: {window: 24h}", "realert_after: 30s"), (Some(86_400), 30));
+    assert_eq!(own("", "window: off"), (None, 3600));
+    assert_eq!(own("dedup: {enabled: false}", "window: 10m"), (Some(600), 3600));
+    assert_eq!(load("routes: [{name: one, to: []}]").unwrap().config.routing.routes[0].dedup, None);
+}
+
 /// The YAML behind a heading of a document.
 fn documented(document: &str, heading: &str) -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)).unwrap();

@@ -148,7 +148,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     fallback::check(reader, &declared);
     let intervals = read_intervals(reader, &host.zone);
     let internal_scan = read_internal_scan(reader, &intervals);
-    let routing = read_routing(reader, names, &declared, &intervals);
+    let routing = read_routing(reader, names, &declared, &intervals, dedup);
     let history = read_history(reader, &declared, host);
     let routing = Routing { history: history.as_ref().map(|channel| channel.name.clone()), ..routing };
     channels.extend(history);

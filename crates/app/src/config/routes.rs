@@ -1,8 +1,10 @@
 //! The list `routes` and the preset that follows it. Parses conditions, and checks that each channel that a route names
 //! is there; decides nothing.
 
+use super::dedup::read_route_dedup;
 use super::intervals::{ConfiguredInterval, read_interval_names};
 use super::named::{report, report_repeated, report_unknown, texts_of};
+use balefire_engine::DedupSettings;
 use balefire_engine::matcher::Matcher;
 use balefire_engine::route::{Escalate, Preset, Route, Routing};
 use balefire_model::settings::{Reader, parse_duration};
@@ -15,6 +17,7 @@ pub(crate) fn read_routing(
     channels: Vec<(String, String)>,
     declared: &[String],
     intervals: &[ConfiguredInterval],
+    dedup: DedupSettings,
 ) -> Routing {
     let presets = [("plan", Preset::Plan), ("shipped", Preset::Shipped), ("custom", Preset::Custom)];
     let doc = "What follows your own routes: `plan` (critical: email, syslog, console; high: email, syslog; medium and \
@@ -22,13 +25,18 @@ pub(crate) fn read_routing(
                every channel), or `custom` (nothing). Presets name channels by their kind.";
     let preset = reader.one_of("routing", doc, &presets).default_shown(Preset::Plan, "plan");
     let doc = "Your own routes, asked in order before the preset; the first that matches wins unless it continues.";
-    let routes = reader.sections("routes", doc, |reader| read_route(reader, declared, intervals));
+    let routes = reader.sections("routes", doc, |reader| read_route(reader, declared, intervals, dedup));
     let routes = routes.optional().unwrap_or_default();
     report_repeated(reader, "routes", "route");
     Routing { routes, preset, channels, history: None }
 }
 
-fn read_route(reader: &Reader<'_>, declared: &[String], intervals: &[ConfiguredInterval]) -> Route {
+fn read_route(
+    reader: &Reader<'_>,
+    declared: &[String],
+    intervals: &[ConfiguredInterval],
+    general: DedupSettings,
+) -> Route {
     let name = reader.parsed("name", "Its name, as `balefire why` shows it.", "a text of 1 to 64 characters", |text| {
         let length = text.chars().count();
         let clean = !text.chars().any(balefire_model::text::is_unsafe);
@@ -51,7 +59,8 @@ fn read_route(reader: &Reader<'_>, declared: &[String], intervals: &[ConfiguredI
     let active = read_interval_names(reader, "active_time_intervals", doc, intervals);
     let doc = "It sends nothing within these time intervals, by name, and takes what it matches all the same.";
     let mute = read_interval_names(reader, "mute_time_intervals", doc, intervals);
-    Route { name, matchers, to, goes_on, escalate, active, mute }
+    let dedup = read_route_dedup(reader, general);
+    Route { name, matchers, to, goes_on, escalate, active, mute, dedup }
 }
 
 fn read_escalate(reader: &Reader<'_>, declared: &[String]) -> Escalate {

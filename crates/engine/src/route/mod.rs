@@ -8,6 +8,7 @@ mod preset;
 #[cfg(test)]
 mod tests;
 
+use crate::dedup::DedupSettings;
 use crate::matcher::{Matcher, Reading};
 use balefire_model::calendar::TimeInterval;
 use balefire_model::record::RouteTaken;
@@ -41,6 +42,8 @@ pub struct Route {
     pub active: Vec<Arc<TimeInterval>>,
     /// It sends nothing within any of these.
     pub mute: Vec<Arc<TimeInterval>>,
+    /// What it says of repeats of what it takes, in place of what holds for all; of several routes the first one's counts.
+    pub dedup: Option<DedupSettings>,
 }
 
 /// A step of an escalation.
@@ -101,6 +104,8 @@ pub struct Decision {
     pub history_only: Option<String>,
     /// The steps of the routes that took it, with the routes' names, in the order of their times.
     pub escalations: Vec<(String, Escalate)>,
+    /// What the first of the routes that says something of repeats says.
+    pub dedup: Option<DedupSettings>,
 }
 
 impl Routing {
@@ -117,6 +122,7 @@ impl Routing {
                 continue;
             }
             let taken = self.taken(route, &reading, now);
+            decision.dedup = decision.dedup.or(route.dedup);
             if taken.muted_by.is_none() {
                 let steps = route.escalate.iter().filter_map(|step| step.for_severity(incident.severity));
                 decision.escalations.extend(steps.map(|step| (route.name.clone(), step)));

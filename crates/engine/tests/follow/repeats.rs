@@ -80,6 +80,67 @@ fn a_repeat_is_told_again_when_the_last_message_is_old_or_it_is_worse() {
 }
 
 #[test]
+fn a_repeat_that_newly_involves_controlled_information_is_told_at_once_and_the_next_is_not() {
+    let cui = |number, severity| Incident { cui_involved: true, ..same(number, severity) };
+    let again = ["plan repeated: hook", "try hook"];
+    let mut bench = Bench::new(usual());
+    submit(&mut bench, 0, same(1, Severity::High));
+    bench.end(1, "hook", delivered());
+    assert!(submit(&mut bench, 2, same(2, Severity::High)).is_empty());
+    assert_eq!(submit(&mut bench, 3, cui(3, Severity::High)), again);
+    bench.end(4, "hook", delivered());
+    assert!(submit(&mut bench, 5, cui(4, Severity::High)).is_empty(), "it was told that it does");
+    bench.resume(6, usual());
+    assert!(submit(&mut bench, 7, cui(5, Severity::High)).is_empty(), "a restart forgets nothing");
+    bench.change(8, 1, State::Resolved);
+    bench.end(9, "hook", delivered());
+    assert_eq!(submit(&mut bench, 10, cui(6, Severity::High)), ["try hook"], "a new one");
+    bench.end(11, "hook", delivered());
+    assert!(submit(&mut bench, 12, cui(7, Severity::High)).is_empty(), "the first message said so");
+    assert!(submit(&mut bench, 13, same(8, Severity::High)).is_empty());
+}
+
+#[test]
+fn controlled_information_that_nobody_was_told_of_is_still_news() {
+    let mut quiet = (*usual()).clone();
+    quiet.routing.routes[0].to.clear();
+    let mut bench = Bench::new(Arc::new(quiet));
+    let cui = |number, severity| Incident { cui_involved: true, ..same(number, severity) };
+    submit(&mut bench, 0, cui(1, Severity::High));
+    bench.step(1, Input::Configure(usual()));
+    assert_eq!(submit(&mut bench, 2, same(2, Severity::High)), ["plan repeated: hook", "try hook"]);
+    bench.end(3, "hook", delivered());
+    assert_eq!(submit(&mut bench, 4, cui(3, Severity::Low)), ["plan repeated: hook", "try hook"]);
+}
+
+#[test]
+fn a_route_may_say_otherwise_of_repeats_of_what_it_takes() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let routed_with = |general: Option<Duration>, own: DedupSettings| {
+        let general = DedupSettings { window: general, ..DedupSettings::default() };
+        let mut settings = (*with(vec![channel("hook"), channel("pager")], general)).clone();
+        settings.routing.routes[0].dedup = Some(own);
+        Bench::new(Arc::new(settings))
+    };
+    let usual = DedupSettings::default();
+    // It looks for none, though all others do.
+    let mut bench = routed_with(usual.window, DedupSettings { window: None, ..usual });
+    for number in 1..4 {
+        assert_eq!(submit(&mut bench, 0, same(number, Severity::High)), ["try hook"]);
+        bench.end(0, "hook", delivered());
+    }
+    // It looks for some, though no other does; and tells of them as often as it says.
+    let own = DedupSettings { window: Some(minutes(10)), realert_after: minutes(5), ..usual };
+    let mut bench = routed_with(None, own);
+    submit(&mut bench, 0, same(1, Severity::High));
+    bench.end(1, "hook", delivered());
+    assert!(submit(&mut bench, 4 * MINUTE, same(2, Severity::High)).is_empty());
+    assert_eq!(submit(&mut bench, 5 * MINUTE, same(3, Severity::High)), ["plan repeated: hook", "try hook"]);
+    bench.end(5 * MINUTE, "hook", delivered());
+    assert_eq!(submit(&mut bench, 15 * MINUTE, same(4, Severity::High)), ["try hook"], "long after it was seen");
+}
+
+#[test]
 fn a_repeat_that_nobody_hears_of_says_so() {
     let mut bench = Bench::new(usual());
     submit(&mut bench, 0, same(1, Severity::High));

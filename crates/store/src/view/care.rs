@@ -35,7 +35,8 @@ pub struct Note {
 /// How it stands with a report under DFARS 252.204-7012(c).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Until when the law wants it; `None` where the incident need not be reported, and was all the same.
+    /// Until when: as the configuration had it when the incident was taken in, and what the law allows where it said nothing;
+    /// `None` where the incident need not be reported, and was all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
     /// When it was reported.
@@ -69,10 +70,16 @@ impl Care {
     }
 
     pub(crate) fn reporting(&mut self, at: Timestamp, reporting: Reporting) {
-        let ReportStep::Reported { by, reference } = reporting.step else { return };
-        let due = self.report.as_ref().and_then(|report| report.due);
-        let reference = Some(reference).filter(|reference| !reference.is_empty());
-        self.report = Some(Report { due, reported_at: Some(at), reported_by: Some(by), reference });
+        let report =
+            self.report.take().unwrap_or(Report { due: None, reported_at: None, reported_by: None, reference: None });
+        self.report = Some(match reporting.step {
+            ReportStep::Due { due, .. } => Report { due: Some(due), ..report },
+            ReportStep::Reported { by, reference } => {
+                let reference = Some(reference).filter(|reference| !reference.is_empty());
+                Report { reported_at: Some(at), reported_by: Some(by), reference, ..report }
+            }
+            ReportStep::Reminded { .. } | ReportStep::Overdue { .. } => report,
+        });
     }
 }
 

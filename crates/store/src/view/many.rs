@@ -183,6 +183,7 @@ fn way_of(path: &Path, row: &rusqlite::Row<'_>) -> Result<Way, ViewError> {
         received_at: time_of(path, row.get(1).map_err(fail)?)?,
         taken_at: None,
         resolved_at: None,
+        report_due: None,
         reported_at: None,
     })
 }
@@ -197,8 +198,10 @@ fn go_on(path: &Path, row: &rusqlite::Row<'_>, way: &mut Way) -> Result<(), View
     let damaged = |source: serde_json::Error| ViewError::damaged(path, source);
     if row.get::<_, u16>(7).map_err(fail)? == kind::REPORTING {
         let reporting: Reporting = serde_json::from_slice(body).map_err(damaged)?;
-        if matches!(reporting.step, ReportStep::Reported { .. }) {
-            way.reported_at.get_or_insert(at);
+        match reporting.step {
+            ReportStep::Due { due, .. } => way.report_due = Some(due),
+            ReportStep::Reported { .. } => _ = way.reported_at.get_or_insert(at),
+            ReportStep::Reminded { .. } | ReportStep::Overdue { .. } => {}
         }
         return Ok(());
     }

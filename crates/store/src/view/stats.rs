@@ -120,6 +120,8 @@ pub(crate) struct Way {
     pub(crate) taken_at: Option<Timestamp>,
     /// When it was last resolved.
     pub(crate) resolved_at: Option<Timestamp>,
+    /// Until when it must be reported, where the configuration said so when it was taken in.
+    pub(crate) report_due: Option<Timestamp>,
     pub(crate) reported_at: Option<Timestamp>,
 }
 
@@ -255,7 +257,8 @@ impl Counting {
             self.dfars.reportable += 1;
             self.dfars.reported += u64::from(way.reported_at.is_some());
             let end = way.reported_at.unwrap_or(self.measure.now);
-            self.dfars.overdue += u64::from(end > dfars::report_due(way.received_at));
+            let due = way.report_due.unwrap_or_else(|| dfars::report_due(way.received_at));
+            self.dfars.overdue += u64::from(end > due);
         }
     }
 
@@ -312,6 +315,7 @@ mod tests {
             received_at: Timestamp::UNIX_EPOCH,
             taken_at: taken_after.map(|seconds| Timestamp::from_second(seconds).unwrap()),
             resolved_at: None,
+            report_due: None,
             reported_at: None,
         }
     }

@@ -61,6 +61,7 @@ pub fn routed(incident: &Incident, accepted_at: Position) -> Record {
         incident: incident.id,
         accepted_at,
         severity: incident.severity,
+        cui_involved: incident.cui_involved,
         routes: vec![RouteTaken {
             route: "all".to_owned(),
             because: "severity >= info".to_owned(),

@@ -3,6 +3,7 @@
 use crate::made::{
     self, DAY_MS, MIDNIGHT_MS, Placed, all, assigned, changed, incident, noted, placed, reported, time, view_of,
 };
+use balefire_model::record::{ReportStep, Reporting};
 use balefire_model::{Incident, IncidentId, Position, Record, Severity, State};
 use balefire_store::view::{Measure, Query, ViewReader, Whose};
 use jiff::Timestamp;
@@ -141,4 +142,28 @@ fn rules_and_counts_are_those_of_the_incidents_and_a_time_ends_with_the_first_wh
     }
     let nothing = reader.rules(Some(made::time(MIDNIGHT_MS + 9 * DAY_MS)), None).unwrap();
     assert!(nothing.rules.is_empty());
+}
+
+#[test]
+fn the_time_for_a_report_is_the_one_that_was_decided_and_the_laws_where_none_was() {
+    let grave = |number| Incident { severity: Severity::High, cui_involved: true, ..incident(MIDNIGHT_MS, number) };
+    let (decided, undecided) = (Arc::new(grave(1)), Arc::new(grave(2)));
+    let step = ReportStep::Due { title: "t".to_owned(), remind_at: None, due: time(MIDNIGHT_MS + 60_000) };
+    let due = Record::Reporting(Reporting { incident: decided.id, step });
+    let mut records = vec![Record::Accepted(decided.clone()), Record::Accepted(undecided.clone()), due];
+    let dues = |records: &[Record]| {
+        let (dir, _view) = view_of(&placed(records.to_vec()));
+        let reader = ViewReader::open(dir.path()).unwrap();
+        let of = |incident: &Incident| reader.incident(incident.id).unwrap().unwrap().row.report.unwrap();
+        let measure = Measure { now: time(MIDNIGHT_MS + 61_000), response_time: |_| None };
+        let overdue = reader.stats(None, None, measure).unwrap().dfars.overdue;
+        (of(&decided), of(&undecided).due, overdue)
+    };
+    let (report, undecided_due, overdue) = dues(&records);
+    assert_eq!((report.due, report.reported_at), (Some(time(MIDNIGHT_MS + 60_000)), None));
+    assert_eq!((undecided_due, overdue), (Some(time(MIDNIGHT_MS + 3 * DAY_MS)), 1));
+    records.push(reported(decided.id));
+    let (report, _, overdue) = dues(&records);
+    assert_eq!((report.due, report.reported_at.is_some()), (Some(time(MIDNIGHT_MS + 60_000)), true));
+    assert_eq!(overdue, 0, "it was reported in time");
 }

@@ -135,7 +135,14 @@ fn mongodb(params: &mut Params<'_>, name: &str, secrets: &mut Secrets) -> Out {
         params.mapped(theirs, ours);
     }
     settings.push(("body".to_owned(), Out::text("record")));
-    params.dropped("buffer_size", "nothing waits for a buffer to be full; records go in batches of their own size");
+    if let Some(count) = size(params) {
+        settings.push(("batch_documents".to_owned(), Out::Plain(count.clamp(1, 10_000).to_string())));
+        params.changed(
+            "buffer_size",
+            "batch_documents",
+            "documents of one insert; nothing waits for a buffer to be full",
+        );
+    }
     Out::Map(settings)
 }
 

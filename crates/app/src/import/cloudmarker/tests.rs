@@ -274,8 +274,9 @@ fn what_is_of_another_form_than_cloudmarker_takes_is_told() {
     let text = "plugins:\n  m: {plugin: cloudmarker.stores.esstore.EsStore, params: [host]}\n  \
                 e: {plugin: cloudmarker.stores.filestore.FileStore, params: }\n  \
                 c: {plugin: cloudmarker.alerts.slackalert.SlackAlert, params: {bot_user_token: t, to: ann@example.com}}\n  \
-                s: {plugin: cloudmarker.stores.esstore.EsStore, params: {buffer_size: 5 MB}}\n\
-                audits: {a: {stores: m, alerts: [{e: 1}, e, c, s], events: {x: 1}}}\nrun: a\n";
+                s: {plugin: cloudmarker.stores.esstore.EsStore, params: {buffer_size: 5 MB}}\n  \
+                d: {plugin: cloudmarker.stores.mongodbstore.MongoDBStore, params: {buffer_size: 0}}\n\
+                audits: {a: {stores: m, alerts: [{e: 1}, e, c, s, d], events: {x: 1}}}\nrun: a\n";
     let case = Case::new(&[text]);
     case.is_good();
     for (setting, words) in [
@@ -283,6 +284,7 @@ fn what_is_of_another_form_than_cloudmarker_takes_is_told() {
         ("plugins.e.params", "found nothing"),
         ("plugins.c.params.to", "each letter"),
         ("plugins.s.params.buffer_size", "no whole number"),
+        ("plugins.d.params.buffer_size", "documents of one insert"),
         ("audits.a.stores", "each letter"),
         ("audits.a.alerts", "a mapping of 1"),
         ("audits.a.events", "takes the keys"),
