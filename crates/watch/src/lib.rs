@@ -9,10 +9,12 @@ mod clock;
 mod file;
 mod journald;
 mod look;
+mod own;
 mod rights;
 mod rsyslog;
 mod rules;
 mod sensors;
+mod source;
 mod syslogng;
 mod watcher;
 
@@ -23,4 +25,5 @@ pub use rules::{Rise, Rules, read_rules};
 pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
-pub static KINDS: &[Kind] = &[file::KIND, rsyslog::KIND, syslogng::KIND, journald::KIND, capacity::KIND, clock::KIND];
+pub static KINDS: &[Kind] =
+    &[file::KIND, rsyslog::KIND, syslogng::KIND, journald::KIND, capacity::KIND, clock::KIND, source::KIND, own::KIND];
