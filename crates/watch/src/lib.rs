@@ -3,11 +3,15 @@
 //!
 //! To add a kind, write its file and add two lines here: `mod` and an entry in [`KINDS`].
 
+mod audit;
+mod auditd;
 mod board;
+mod canary;
 mod capacity;
 mod clock;
 mod file;
 mod journald;
+mod kernel;
 mod look;
 mod own;
 mod rights;
@@ -25,5 +29,16 @@ pub use rules::{Rise, Rules, read_rules};
 pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
-pub static KINDS: &[Kind] =
-    &[file::KIND, rsyslog::KIND, syslogng::KIND, journald::KIND, capacity::KIND, clock::KIND, source::KIND, own::KIND];
+pub static KINDS: &[Kind] = &[
+    kernel::KIND,
+    auditd::KIND,
+    canary::KIND,
+    file::KIND,
+    rsyslog::KIND,
+    syslogng::KIND,
+    journald::KIND,
+    capacity::KIND,
+    clock::KIND,
+    source::KIND,
+    own::KIND,
+];

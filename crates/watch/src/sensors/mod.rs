@@ -7,4 +7,8 @@ pub(crate) mod content;
 pub(crate) mod control;
 pub(crate) mod growing;
 pub(crate) mod holders;
+pub(crate) mod log_end;
+pub(crate) mod log_tail;
+pub(crate) mod netlink;
+pub(crate) mod process;
 pub(crate) mod space;

@@ -1,0 +1,80 @@
+//! `auditd.conf`, as far as it says where room ends and what auditd does then.
+
+/// What is of use here. What is not there has auditd's own value, which is not guessed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Conf {
+    /// `space_left`.
+    pub(crate) space_left: Option<Left>,
+    /// `space_left_action`.
+    pub(crate) space_left_action: String,
+    /// `admin_space_left`.
+    pub(crate) admin_space_left: Option<Left>,
+    /// `admin_space_left_action`.
+    pub(crate) admin_space_left_action: String,
+    /// `disk_full_action`.
+    pub(crate) disk_full_action: String,
+    /// `write_logs = no`: it writes no log at all.
+    pub(crate) writes_none: bool,
+}
+
+/// How much room is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// `space_left = 75`
+    Mebibytes(u64),
+    /// `space_left = 25%`
+    Percent(u64),
+}
+
+impl Left {
+    /// In bytes, of a file system with so many.
+    pub(crate) fn bytes(self, all: u64) -> u64 {
+        match self {
+            Left::Mebibytes(count) => count.saturating_mul(1 << 20),
+            Left::Percent(percent) => all / 100 * percent,
+        }
+    }
+}
+
+/// Reads it. Lines that are not understood are passed over: auditd itself checks them.
+pub(crate) fn conf(text: &str) -> Conf {
+    let mut conf = Conf::default();
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let value = value.trim().to_ascii_lowercase();
+        match key.trim().to_ascii_lowercase().as_str() {
+            "space_left" => conf.space_left = left(&value),
+            "admin_space_left" => conf.admin_space_left = left(&value),
+            "space_left_action" => conf.space_left_action = value,
+            "admin_space_left_action" => conf.admin_space_left_action = value,
+            "disk_full_action" => conf.disk_full_action = value,
+            "write_logs" => conf.writes_none = value == "no",
+            _ => {}
+        }
+    }
+    conf
+}
+
+fn left(value: &str) -> Option<Left> {
+    match value.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().ok().filter(|percent| *percent <= 100).map(Left::Percent),
+        None => value.parse().ok().map(Left::Mebibytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_auditd_does_when_room_ends_is_read_in_either_form() {
+        let conf = conf(
+            "# comment\nspace_left = 25%\nSPACE_LEFT_ACTION = SYSLOG\nadmin_space_left=50\n\
+                         disk_full_action = SUSPEND\nwrite_logs = yes\nnonsense\nlog_file = /a=b\n",
+        );
+        assert_eq!((conf.space_left, conf.admin_space_left), (Some(Left::Percent(25)), Some(Left::Mebibytes(50))));
+        assert_eq!((conf.space_left_action.as_str(), conf.disk_full_action.as_str()), ("syslog", "suspend"));
+        assert_eq!(Left::Percent(25).bytes(400), 100);
+        assert!(!conf.writes_none);
+    }
+}

@@ -1,0 +1,107 @@
+//! The kind `auditd`: whether auditd writes what it takes, whether it has room to, and what it says of itself.
+
+mod space;
+mod spool;
+mod state;
+mod writing;
+
+use crate::kernel::AUDIT_LOG;
+use crate::sensors::log_end;
+use crate::watcher::{Kind, Plan, Watched};
+use balefire_model::settings::Reader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const KIND: Kind = Kind { key: "auditd", read };
+
+/// Where auditd keeps its settings.
+const AUDITD_CONF: &str = "/etc/audit/auditd.conf";
+
+/// Where auditd says how it is: 4.x, then 3.x.
+const STATE_FILES: [&str; 2] = ["/run/audit/auditd.state", "/run/auditd.state"];
+
+/// What is set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) owner: String,
+    pub(crate) log: PathBuf,
+    pub(crate) conf: PathBuf,
+    pub(crate) state_files: Vec<PathBuf>,
+    /// Percent of the room that is used: medium, high, critical.
+    pub(crate) levels: [u8; 3],
+    /// The directory for records while auditd does not write, and the bytes that it may take.
+    pub(crate) spool: Option<(PathBuf, u64)>,
+}
+
+impl Settings {
+    /// The state file that is there: its text and which version of it.
+    fn state(&self) -> std::io::Result<Option<(String, log_end::Version)>> {
+        for path in &self.state_files {
+            if let Some(found) = log_end::whole(path)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn read(reader: &Reader<'_>) -> Vec<Watched> {
+    let doc = "auditd: whether it writes its log, has room for it, and what it says of itself. `{}` watches with the usual values.";
+    let Some(settings) = reader.section("auditd", doc, read_settings).optional() else { return Vec::new() };
+    let watched = |name: &str, target: &Path, (every, under): (u64, &[&str]), plan: Arc<dyn Plan>| Watched {
+        name: name.to_owned(),
+        kind: KIND.key,
+        target: target.display().to_string(),
+        every: Duration::from_secs(every),
+        under: under.iter().map(|name| (*name).to_owned()).collect(),
+        plan,
+    };
+    let kernel: &[&str] = &["kernel.owner", "kernel.stuck", "kernel.status"];
+    let state = settings.state_files.first().cloned().unwrap_or_default();
+    vec![
+        watched("auditd.writing", &settings.log, (1, kernel), Arc::new(writing::Writing(settings.clone()))),
+        watched("auditd.space", &settings.log, (2, &[]), Arc::new(space::Room(settings.clone()))),
+        watched("auditd.state", &state, (5, &["kernel.owner"]), Arc::new(state::Says(settings))),
+    ]
+}
+
+fn read_settings(reader: &Reader<'_>) -> Settings {
+    let doc = "The name of the daemon, as in /proc/PID/comm.";
+    let owner = reader.text("owner", doc).default_shown("auditd".to_owned(), "auditd");
+    let log = reader.text("log", "The log that it writes.").default_shown(AUDIT_LOG.to_owned(), AUDIT_LOG);
+    let doc = "Its own settings: from where on it acts when room ends.";
+    let conf = reader.text("conf", doc).default_shown(AUDITD_CONF.to_owned(), AUDITD_CONF);
+    let doc = "Where it says how it is; `auto` is /run/audit/auditd.state, or else /run/auditd.state.";
+    let state = reader.text("state_file", doc).default_shown("auto".to_owned(), "auto");
+    let state_files = match state.as_str() {
+        "auto" => STATE_FILES.iter().map(PathBuf::from).collect(),
+        path => vec![PathBuf::from(path)],
+    };
+    let level = |name, doc, usual: u8, shown| {
+        let parse =
+            |text: &str| text.trim().trim_end_matches('%').trim().parse().ok().filter(|n| (1..=100).contains(n));
+        reader.parsed(name, doc, "a percentage from 1% to 100%, such as 90%", parse).default_shown(usual, shown)
+    };
+    let levels = [
+        level("space_warn", "So much of the log's file system may be used before it is medium.", 75, "75%"),
+        level("space_high", "The same for high.", 90, "90%"),
+        level("space_crit", "The same for critical.", 95, "95%"),
+    ];
+    if !levels.is_sorted() {
+        reader.reject("space_high", format!("found {levels:?}"), "space_warn <= space_high <= space_crit");
+    }
+    let doc = "A directory in which the kernel's records are kept while auditd does not write them. Takes CAP_AUDIT_READ; none \
+               are kept where it is not set.";
+    let spool = reader.text("spool", doc).optional().map(PathBuf::from);
+    let doc = "As many bytes may be kept there; what comes after that is counted and not kept.";
+    let spool_max = reader.bytes("spool_max", doc).default_shown(64 << 20, "64MiB");
+    Settings {
+        owner,
+        log: PathBuf::from(log),
+        conf: PathBuf::from(conf),
+        state_files,
+        levels,
+        spool: spool.map(|spool| (spool, spool_max)),
+    }
+}
