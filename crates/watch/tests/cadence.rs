@@ -182,7 +182,7 @@ fn run(senders: &[Sender]) -> Came {
     let mut was: Vec<bool> = vec![false; senders.len()];
     let mut false_alarms = vec![0; senders.len()];
     let mut delays: Vec<Option<u64>> = vec![None; senders.len()];
-    for second in (0..8 * WEEK).step_by(120) {
+    for second in (0..8 * WEEK).step_by(90) {
         for (index, sender) in senders.iter().enumerate() {
             while sender.events.get(next[index]).is_some_and(|event| *event <= second) {
                 ears.hear(&sender.name, at(sender.events[next[index]]));
