@@ -1,10 +1,15 @@
-//! The kind `capacity`: how full the file system of a path is, in bytes and inodes, and whether it can be written.
+//! The kind `capacity`: how full the file system of a path is, in bytes and inodes, when it will be full, and whether it can be
+//! written.
+
+mod forecast;
 
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::space::{Space, space};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
+use forecast::{Growth, Kept};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +20,9 @@ pub(crate) const KIND: Kind = Kind { key: "capacity", read };
 /// So much emptier than a level must be what was fuller, until that is over (in percent): no alarm at each file that comes
 /// and goes.
 const HYSTERESIS: f64 = 5.0;
+
+/// Of what a forecast warns of, so much is near: 4 of 24 hours.
+const NEAR: u32 = 6;
 
 /// How bad each level is; what is full is critical.
 const SEVERITIES: [Severity; 3] = [Severity::Medium, Severity::High, Severity::High];
@@ -40,6 +48,11 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     let bytes =
         levels("bytes", "Percent of the bytes at which it is medium, high and higher: `[75, 90, 95]` if not set.");
     let inodes = levels("inodes", "The same of the inodes.");
+    let doc = "Told when growth as of the last hours and days fills it within this time, and again within a sixth of it; `0s` does \
+               not tell.";
+    let forecast = reader.duration("forecast", doc).default_shown(Duration::from_secs(24 * 3600), "24h");
+    let doc = "It may be in memory, where logs end with the machine. If not set, that is told once.";
+    let volatile = reader.bool("volatile", doc).default(false);
     let every = reader.duration("every", "How often it is looked at.").default_shown(Duration::from_secs(5), "5s");
     Watched {
         name: format!("capacity:{path}"),
@@ -47,7 +60,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
         target: path.clone(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes }),
+        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes, forecast, volatile }),
     }
 }
 
@@ -61,11 +74,28 @@ struct Settings {
     path: PathBuf,
     bytes: Vec<u8>,
     inodes: Vec<u8>,
+    forecast: Duration,
+    volatile: bool,
+}
+
+/// What a restart must know.
+#[derive(Default, Serialize, Deserialize)]
+struct Memory {
+    bytes: Option<Kept>,
+    inodes: Option<Kept>,
+    told_volatile: bool,
 }
 
 impl Plan for Settings {
-    fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
-        Box::new(Capacity { settings: self.clone(), detector: Detector::default() })
+    fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
+        // What an older version kept in another form is as good as nothing: growth is learned anew.
+        let kept: Memory = kept.and_then(|kept| serde_json::from_value(kept.clone()).ok()).unwrap_or_default();
+        let detector = Detector {
+            growth: [Growth::new(kept.bytes), Growth::new(kept.inodes)],
+            told_volatile: kept.told_volatile,
+            ..Detector::default()
+        };
+        Box::new(Capacity { settings: self.clone(), detector })
     }
 }
 
@@ -75,12 +105,23 @@ struct Capacity {
 }
 
 impl Watcher for Capacity {
-    fn look(&mut self, _: Moment, _: &dyn Around) -> Look {
+    fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
         let path = self.settings.path.display();
         match space(&self.settings.path) {
-            Ok(space) => self.detector.judge(&self.settings, space),
+            Ok(space) => {
+                let mut look = self.detector.judge(now, &self.settings, space);
+                look.events = self.detector.volatile(&self.settings, space).into_iter().collect();
+                look
+            }
             Err(error) => Look::blind(format!("statvfs {path}: {error}"), format!("the right to reach {path}")),
         }
+    }
+
+    fn memory(&self) -> Option<Value> {
+        let [bytes, inodes] = &self.detector.growth;
+        let told_volatile = self.detector.told_volatile;
+        // It has no map with keys that are no text, so that nothing can go wrong.
+        serde_json::to_value(Memory { bytes: bytes.memory(), inodes: inodes.memory(), told_volatile }).ok()
     }
 }
 
@@ -89,10 +130,14 @@ impl Watcher for Capacity {
 struct Detector {
     bytes: Option<u8>,
     inodes: Option<u8>,
+    /// How bytes and inodes have grown.
+    growth: [Growth; 2],
+    is_foretold: bool,
+    told_volatile: bool,
 }
 
 impl Detector {
-    fn judge(&mut self, settings: &Settings, space: Space) -> Look {
+    fn judge(&mut self, now: Moment, settings: &Settings, space: Space) -> Look {
         let path = settings.path.display();
         let bytes = percent(space.bytes, space.bytes_free);
         let inodes = percent(space.inodes, space.inodes_free);
@@ -113,7 +158,51 @@ impl Detector {
             failures
                 .push(Failure::new("capacity.read_only", Severity::Critical, summary).cured_by("see dmesg; remount"));
         }
+        failures.extend(self.foretell(now, settings, space));
         Look::of(failures, format!("{bytes:.1} % of the bytes, {inodes:.1} % of the inodes used"))
+    }
+}
+
+impl Detector {
+    /// When it will be full, where that is soon.
+    fn foretell(&mut self, now: Moment, settings: &Settings, space: Space) -> Option<Failure> {
+        let [bytes, inodes] = &mut self.growth;
+        bytes.take(now, space.bytes.saturating_sub(space.bytes_free));
+        let mut found = vec![("bytes", bytes.forecast(space.bytes_free))];
+        if space.inodes > 0 {
+            inodes.take(now, space.inodes.saturating_sub(space.inodes_free));
+            found.push(("inodes", inodes.forecast(space.inodes_free)));
+        }
+        // What was told holds until it is well over.
+        let most = settings.forecast + if self.is_foretold { settings.forecast / 4 } else { Duration::ZERO };
+        let near = most / NEAR;
+        let within = |until: Option<Duration>, most: Duration| until.filter(|until| *until < most);
+        let (what, until) = found
+            .into_iter()
+            .filter_map(|(what, forecast)| Some((what, within(forecast.soon, near).or(within(forecast.late, most))?)))
+            .min_by_key(|(_, until)| *until)
+            .filter(|_| !settings.forecast.is_zero())
+            .unzip();
+        self.is_foretold = until.is_some();
+        let (what, until): (&str, Duration) = what.zip(until)?;
+        let severity = if until < near { Severity::High } else { Severity::Medium };
+        let path = settings.path.display();
+        let hours = until.as_secs_f64() / 3600.0;
+        let summary = format!("{path}: all {what} are used in {hours:.1} h if it goes on growing as it did");
+        let failure = Failure::new("capacity.forecast", severity, summary);
+        Some(failure.cured_by(format!("find what grows below {path}, and make room in time")))
+    }
+
+    /// Told once: logs that end with the machine.
+    fn volatile(&mut self, settings: &Settings, space: Space) -> Option<Failure> {
+        if !space.is_in_memory || settings.volatile || self.told_volatile {
+            return None;
+        }
+        self.told_volatile = true;
+        let path = settings.path.display();
+        let summary = format!("{path} is in memory: what is logged there ends with the machine");
+        let failure = Failure::new("capacity.volatile", Severity::Low, summary);
+        Some(failure.cured_by("log to a disk, or set `volatile: true` where that is meant"))
     }
 }
 
@@ -142,14 +231,57 @@ mod tests {
     use crate::look::Sight;
 
     fn space_used(percent: u64) -> Space {
-        Space { bytes: 1000, bytes_free: 1000 - percent * 10, inodes: 0, inodes_free: 0, is_read_only: false }
+        let (bytes, bytes_free) = (1000, 1000 - percent * 10);
+        Space { bytes, bytes_free, inodes: 0, inodes_free: 0, is_read_only: false, is_in_memory: false }
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            path: PathBuf::from("/var/log"),
+            bytes: vec![75, 90, 95],
+            inodes: vec![75, 90, 95],
+            forecast: Duration::from_secs(24 * 3600),
+            volatile: false,
+        }
+    }
+
+    fn at(minute: u64) -> Moment {
+        let wall = jiff::Timestamp::from_second(1_800_000_000 + i64::try_from(minute).unwrap() * 60).unwrap();
+        Moment { boot: Duration::from_secs(minute * 60), wall }
+    }
+
+    #[test]
+    fn what_fills_within_a_day_is_told_before_any_level_is_reached_and_is_worse_when_it_is_near() {
+        let (settings, mut detector) = (settings(), Detector::default());
+        let mut seen = Vec::new();
+        // 4 % an hour: 25 hours in all.
+        for minute in 0..16 * 60 {
+            let space = Space { bytes: 60_000, bytes_free: 60_000 - minute * 40, ..space_used(0) };
+            if let Sight::Failing(failures) = detector.judge(at(minute), &settings, space).sight {
+                let failure = (failures[0].id.clone(), failures[0].severity);
+                if seen.last().is_none_or(|(_, last)| *last != failure) {
+                    seen.push((minute / 60, failure));
+                }
+            }
+        }
+        assert_eq!(seen, [(1, ("capacity.forecast".to_owned(), Severity::Medium))]);
+        let space = Space { bytes: 60_000, bytes_free: 2_000, ..space_used(0) };
+        let Sight::Failing(failures) = detector.judge(at(16 * 60), &settings, space).sight else { panic!() };
+        let forecast = failures.iter().find(|failure| failure.id == "capacity.forecast").unwrap();
+        assert_eq!(forecast.severity, Severity::High);
+    }
+
+    #[test]
+    fn logs_in_memory_are_told_once() {
+        let (settings, mut detector) = (settings(), Detector::default());
+        let space = Space { is_in_memory: true, ..space_used(1) };
+        assert!(detector.volatile(&settings, space).is_some() && detector.volatile(&settings, space).is_none());
     }
 
     #[test]
     fn a_level_that_is_left_by_a_little_is_not_over() {
-        let settings = Settings { path: PathBuf::from("/var/log"), bytes: vec![75, 90, 95], inodes: vec![75, 90, 95] };
-        let mut detector = Detector::default();
-        let mut severity = |percent| match detector.judge(&settings, space_used(percent)).sight {
+        let (settings, mut detector) = (settings(), Detector::default());
+        let mut severity = |percent| match detector.judge(at(0), &settings, space_used(percent)).sight {
             Sight::Failing(failures) => Some(failures[0].severity),
             _ => None,
         };

@@ -11,7 +11,7 @@ use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
 use balefire_model::text::{cut, one_line};
-use identity::{Identity, Step};
+use identity::{Hands, Identity, Step};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::io;
@@ -27,6 +27,9 @@ const FUTURE: SignedDuration = SignedDuration::from_secs(120);
 /// How often it is looked who writes the file, and how long a writer may hold another one after a rotation.
 const WRITER_EVERY: Duration = Duration::from_secs(10);
 const WRITER_GRACE: Duration = Duration::from_secs(30);
+
+/// Mode and owner that lasted so long are what they were meant to be.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// While it is searched for what was in a file.
 const SEARCH_EVERY: Duration = Duration::from_millis(500);
@@ -85,7 +88,14 @@ impl Plan for Settings {
     fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
         // What an older version kept in another form is as good as nothing: the next look learns the file anew.
         let identity = kept.and_then(|kept| serde_json::from_value(kept.clone()).ok()).unwrap_or_default();
-        Box::new(LogFile { settings: self.clone(), identity, began: None, writer: WriterSeen::default(), future: None })
+        Box::new(LogFile {
+            settings: self.clone(),
+            identity,
+            began: None,
+            writer: WriterSeen::default(),
+            future: None,
+            hands: None,
+        })
     }
 }
 
@@ -96,6 +106,8 @@ struct LogFile {
     writer: WriterSeen,
     /// The time of a record or change that is still to come, as it was read last.
     future: Option<Timestamp>,
+    /// Mode, user and group, and since when they are that.
+    hands: Option<(Hands, Moment)>,
 }
 
 /// What was seen of the writer last.
@@ -147,7 +159,6 @@ impl LogFile {
     }
 
     fn there(&mut self, now: Moment, facts: Facts) -> Look {
-        let before = self.identity.known.as_ref().map(|known| known.facts);
         if self.identity.is_unchanged(&facts) {
             self.identity.still(now);
         } else {
@@ -174,7 +185,8 @@ impl LogFile {
         if let (true, Some(why)) = (failures.is_empty(), &self.writer.blind) {
             return Look::blind(why.clone(), "CAP_SYS_PTRACE");
         }
-        Look::of(failures, self.proof(&facts)).with(self.changed_hands(before, &facts))
+        let events = self.changed_hands(now, &facts);
+        Look::of(failures, self.proof(&facts)).with(events)
     }
 
     fn judge(&mut self, now: Moment, sample: &Sample) -> io::Result<()> {
@@ -249,14 +261,21 @@ impl LogFile {
         vec![Failure::new("file.perm", severity, summary).cured_by(format!("chmod and chown {path}"))]
     }
 
-    /// Mode or owner changed, where no setting says what they must be: told once.
-    fn changed_hands(&self, before: Option<Facts>, facts: &Facts) -> Vec<Failure> {
-        // A new file after a rotation has what the rotation gives it.
-        let Some(before) = before.filter(|before| before.ino == facts.ino) else { return Vec::new() };
-        let (was, is) = ((before.mode, before.uid, before.gid), (facts.mode, facts.uid, facts.gid));
-        if was == is || self.settings.mode_max.is_some() || self.settings.owner.is_some() {
+    /// Mode or owner changed, where no setting says what they must be: told once, when it has lasted. A rotation gives a new
+    /// file its mode and owner step by step.
+    fn changed_hands(&mut self, now: Moment, facts: &Facts) -> Vec<Failure> {
+        let is = (facts.mode, facts.uid, facts.gid);
+        let since = match self.hands {
+            Some((seen, since)) if seen == is => since,
+            _ => now,
+        };
+        self.hands = Some((is, since));
+        if now.since(since) < SETTLED {
             return Vec::new();
         }
+        let was = self.identity.settled.replace(is).filter(|was| *was != is);
+        let is_told = self.settings.mode_max.is_none() && self.settings.owner.is_none();
+        let Some(was) = was.filter(|_| is_told) else { return Vec::new() };
         let told = |(mode, user, group)| format!("mode {mode:04o} of {user}:{group}");
         let path = self.path();
         let summary = format!("{path} had {}, and has {}", told(was), told(is));
