@@ -21,6 +21,9 @@ pub(crate) const KIND: Kind = Kind { key: "capacity", read };
 /// and goes.
 const HYSTERESIS: f64 = 5.0;
 
+/// Within this time a file system is foretold to be full, if nothing else is set.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Of what a forecast warns of, so much is near: 4 of 24 hours.
 const NEAR: u32 = 6;
 
@@ -50,7 +53,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     let inodes = levels("inodes", "The same of the inodes.");
     let doc = "Told when growth as of the last hours and days fills it within this time, and again within a sixth of it; `0s` does \
                not tell.";
-    let forecast = reader.duration("forecast", doc).default_shown(Duration::from_secs(24 * 3600), "24h");
+    let forecast = reader.duration("forecast", doc).default_shown(DAY, "24h");
     let doc = "It may be in memory, where logs end with the machine. If not set, that is told once.";
     let volatile = reader.bool("volatile", doc).default(false);
     let every = reader.duration("every", "How often it is looked at.").default_shown(Duration::from_secs(5), "5s");
@@ -66,7 +69,8 @@ fn read_one(reader: &Reader<'_>) -> Watched {
 
 /// The room of one path, by the usual levels.
 pub(crate) fn plan(path: PathBuf) -> impl Plan {
-    Settings { path, bytes: vec![75, 90, 95], inodes: vec![75, 90, 95] }
+    let usual = vec![75, 90, 95];
+    Settings { path, bytes: usual.clone(), inodes: usual, forecast: DAY, volatile: false }
 }
 
 #[derive(Clone, Debug)]
@@ -240,7 +244,7 @@ mod tests {
             path: PathBuf::from("/var/log"),
             bytes: vec![75, 90, 95],
             inodes: vec![75, 90, 95],
-            forecast: Duration::from_secs(24 * 3600),
+            forecast: DAY,
             volatile: false,
         }
     }

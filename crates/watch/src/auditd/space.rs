@@ -108,8 +108,14 @@ mod tests {
     use crate::look::Sight;
 
     fn look(used: u64, reached: &mut Option<u8>, text: Option<&str>) -> Vec<(String, Severity)> {
-        let space =
-            Space { bytes: 100 << 20, bytes_free: (100 - used) << 20, inodes: 0, inodes_free: 0, is_read_only: false };
+        let space = Space {
+            bytes: 100 << 20,
+            bytes_free: (100 - used) << 20,
+            inodes: 0,
+            inodes_free: 0,
+            is_read_only: false,
+            is_in_memory: false,
+        };
         let conf = text.map(conf);
         match judge(&[75, 90, 95], reached, (space, conf.as_ref(), "/var/log/audit")).sight {
             Sight::Failing(failures) => failures.into_iter().map(|failure| (failure.id, failure.severity)).collect(),
