@@ -14,6 +14,7 @@ mod journald;
 mod kernel;
 mod look;
 mod own;
+mod packs;
 mod rights;
 mod rsyslog;
 mod rules;
@@ -24,6 +25,7 @@ mod watcher;
 
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
 pub use look::{Failure, Look, Loss, Moment, Sight};
+pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};
 pub use rights::{Lack, unit_lines};
 pub use rules::{Rise, Rules, read_rules};
 pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
