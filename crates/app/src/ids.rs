@@ -20,6 +20,15 @@ pub(crate) fn process() -> String {
     Uuid::now_v7().to_string()
 }
 
+/// 24 hexadecimal digits that nobody can foresee, for a canary.
+pub(crate) fn nonce() -> String {
+    match key() {
+        Ok(bits) => hex(&bits[..12]),
+        // Another event of the same name is all that is to be told from it then.
+        Err(NoRandomness) => hex(&Uuid::now_v7().as_bytes()[4..]),
+    }
+}
+
 /// The system gives no randomness.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no randomness")]

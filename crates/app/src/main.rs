@@ -21,6 +21,7 @@ mod scheduler;
 mod service;
 mod story;
 mod transport;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@ use crate::config::{self, Config, Input, InputKind};
 use crate::core::{Mailbox, Unavailable};
 use crate::metrics::Metrics;
 use crate::scan_marker::ScanMarker;
+use crate::watch::{Count, HeardOf};
 use crate::{clock, ids};
 use balefire_engine::admit::{Admission, DiskState, Load, admit};
 use balefire_engine::allowance::Allowance;
@@ -117,6 +118,8 @@ pub(crate) struct Reception {
     pub allowances: Arc<Mutex<HashMap<String, Allowance>>>,
     /// The marker of a scan of our own.
     pub marker: ScanMarker,
+    /// When each source was last heard.
+    pub heard: Arc<HeardOf>,
 }
 
 impl Reception {
@@ -146,8 +149,12 @@ impl Reception {
         }
         let put_before = incidents.len() - count;
         self.charge(parcel.source, count)?;
+        let heard = Count::of(&incidents[put_before..]);
         let submission = Submission { incidents, idempotency: parcel.idempotency, read: parcel.read, test_of: None };
         let (ids, repeated) = self.submit(submission, parcel.body.len()).await?;
+        if !repeated {
+            self.heard.note(parcel.source, heard);
+        }
         // A repeat's items got new ids just now; those of the first time count.
         let accepted_ids = results.iter_mut().filter_map(|result| match result {
             ItemResult::Accepted { id, .. } => Some(id),

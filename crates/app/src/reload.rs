@@ -4,6 +4,7 @@ use crate::config::{Config, Finding, Overrides};
 use crate::core::Mailbox;
 use crate::environment;
 use crate::scheduler::Runs;
+use crate::watch::Watchers;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
@@ -14,6 +15,7 @@ pub(crate) struct Reloader {
     overrides: Overrides,
     current: watch::Sender<Arc<Config>>,
     runs: Runs,
+    watchers: Watchers,
     /// One reload at a time.
     busy: Mutex<()>,
 }
@@ -23,9 +25,9 @@ impl Reloader {
         path: Option<PathBuf>,
         overrides: Overrides,
         current: watch::Sender<Arc<Config>>,
-        runs: Runs,
+        (runs, watchers): (Runs, Watchers),
     ) -> Reloader {
-        Reloader { path, overrides, current, runs, busy: Mutex::new(()) }
+        Reloader { path, overrides, current, runs, watchers, busy: Mutex::new(()) }
     }
 
     /// Reads the configuration and brings it into force. The error says, in words for people, why not.
@@ -43,6 +45,7 @@ impl Reloader {
         mailbox.configure(config.clone()).await.map_err(|error| error.to_string())?;
         self.current.send_replace(config.clone());
         self.runs.configure(&config.schedules).await;
+        self.watchers.configure(config.clone()).await;
         tracing::info!(findings = loaded.findings.len(), "configuration reloaded");
         Ok(loaded.findings)
     }

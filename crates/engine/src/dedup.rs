@@ -7,7 +7,7 @@ use crate::health::OWN_SOURCE;
 use crate::retry::later;
 use balefire_model::id::matter;
 use balefire_model::record::{Escalation, FollowUp, FollowedUp, Planned, RepeatOf, Routed, Sighting, StateChanged};
-use balefire_model::{Incident, IncidentId, Position, Reason, Record, Repeats, Severity, State};
+use balefire_model::{Fingerprint, Incident, IncidentId, Position, Reason, Record, Repeats, Severity, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// How many incidents are remembered to be known again. The one that was not seen for longest goes first: a repeat of it
 /// is a new incident then.
 const REMEMBERED_MAX: usize = 50_000;
+
+/// How the names of rules begin by which watchers of audit logging find something, in `detected_by`.
+pub const WATCH_RULE: &str = "watch.";
 
 /// How many of those that may be meant are looked at for one incident.
 const LOOKED_AT_MAX: usize = 64;
@@ -233,7 +236,7 @@ impl Engine {
         }
         let own = incident.incident_id.as_deref().map(matter);
         let mut sighting = Sighting {
-            matter: matter(&incident.fingerprint.0),
+            matter: matter_of(incident),
             own,
             repeat: None,
             says_over: incident.says_over(),
@@ -392,7 +395,15 @@ impl Engine {
     }
 }
 
-/// Whether it is of our own making: those are told each time.
+/// Whether it is of our own making: those are told each time, but for what watchers of audit logging find.
 fn is_own(incident: &Incident) -> bool {
-    incident.source == OWN_SOURCE || incident.detected_by.starts_with("balefire.")
+    (incident.source == OWN_SOURCE && !incident.detected_by.starts_with(WATCH_RULE))
+        || incident.detected_by.starts_with("balefire.")
+}
+
+/// What an incident is about. What a watcher finds is another matter than anything that a sender can name: nobody ends or
+/// hides it by sending its fingerprint.
+fn matter_of(incident: &Incident) -> Uuid {
+    let Fingerprint(fingerprint) = &incident.fingerprint;
+    if incident.source == OWN_SOURCE { matter(&format!("{OWN_SOURCE}\n{fingerprint}")) } else { matter(fingerprint) }
 }

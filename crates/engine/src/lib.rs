@@ -30,7 +30,7 @@ mod told_cui;
 
 pub use acknowledge::{AckSeen, AcksSeen, Unacknowledged};
 pub use deadletter::{DeadLetter, DeadLetterFilter, DeadLetterOrder, ORDER_MAX};
-pub use dedup::DedupSettings;
+pub use dedup::{DedupSettings, WATCH_RULE};
 pub use engine::{Act, Answer, Effects, Engine, Input, Job, Settings};
 pub use gather::{Digest, Gather, GatherCause, SUMMARY, Stale, Storm};
 pub use health::{CHANNEL_FAILING, CHANNEL_RECOVERED, OWN_SOURCE};

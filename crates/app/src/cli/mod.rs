@@ -24,6 +24,7 @@ mod serve;
 mod table;
 mod templates;
 mod token;
+mod watch;
 mod why;
 
 pub(crate) use place::Place;
@@ -49,6 +50,8 @@ pub(crate) enum Exit {
     Refused = 4,
     /// There is no such thing.
     NotFound = 5,
+    /// Nothing fails, and something that is watched cannot be seen.
+    Blind = 6,
 }
 
 const EXIT_CODES: &str = "\
@@ -64,7 +67,8 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  no server answers
   4  something was refused, or a check found something
-  5  there is no such incident, channel, record or dead letter";
+  5  there is no such incident, channel, record, dead letter or watcher
+  6  nothing fails, and something that is watched cannot be seen (balefire watch status)";
 
 /// A security alert engine: takes incidents in, makes each one durable before it says "accepted", routes it to many
 /// channels, and can say of each why it did (not) go out.
@@ -104,6 +108,9 @@ enum Command {
     /// Look at scheduled runs, start one
     #[command(subcommand)]
     Runs(runs::Runs),
+    /// See whether audit logging works, drill its alarms, retire what is not expected any more
+    #[command(subcommand)]
+    Watch(watch::Watch),
     /// Look at messages before they are sent
     #[command(subcommand)]
     Templates(templates::Templates),
@@ -174,6 +181,7 @@ impl Command {
             Command::Channels(command) => command.run(place, output),
             Command::DeadLetters(command) => command.run(place, output),
             Command::Runs(command) => command.run(place, output),
+            Command::Watch(command) => command.run(place, output),
             Command::Templates(command) => command.run(place, output),
             Command::Check(command) => command.run(place, output),
             Command::Import(command) => command.run(output),
@@ -248,7 +256,9 @@ mod tests {
 
     #[test]
     fn the_help_names_every_exit_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Refused, Exit::NotFound] {
+        for exit in
+            [Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Refused, Exit::NotFound, Exit::Blind]
+        {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }
     }

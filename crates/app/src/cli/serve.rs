@@ -11,6 +11,7 @@ use crate::reload::Reloader;
 use crate::scan_marker::ScanMarker;
 use crate::scheduler::{self, Runs};
 use crate::transport::tls;
+use crate::watch::{self as audit_watch, HeardOf, Surroundings, Watchers};
 use crate::{clock, environment, service};
 use anyhow::Context;
 use balefire_intake::Limits;
@@ -75,8 +76,10 @@ impl Serve {
         let core = core::start(&config, environment::terminal(), env!("CARGO_PKG_VERSION"))?;
         let current = watch::Sender::new(config.clone());
         let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
-        let reloader = Reloader::new(place.config, overrides, current.clone(), runs.clone());
-        let app = App { runs, ..app(&core, &current, reloader) };
+        let heard = Arc::new(HeardOf::default());
+        let (watchers, watching) = audit_watch::open(&config, &core.inputs, surroundings(&core, &current, &heard));
+        let reloader = Reloader::new(place.config, overrides, current.clone(), (runs.clone(), watchers.clone()));
+        let app = app((&core, &current, heard), reloader, (runs, watchers));
         let server = Server::bind(app.clone(), config.http.as_ref(), &config.socket).await?;
         tracing::info!(
             http = server.address().map(|address| address.to_string()),
@@ -95,6 +98,7 @@ impl Serve {
             tasks.spawn(tail::follow(name, path, *from, known, app.reception.clone(), stop.subscribe()));
         }
         tasks.spawn(keepers.run(app.reception.clone(), stop.subscribe()));
+        tasks.spawn(watching.run(core.mailbox.clone(), stop.subscribe()));
         service::tell(&[NotifyState::Ready]);
         let (reason, exit) = self.wait(&app, &core).await?;
         tracing::info!(reason, "stopping");
@@ -141,7 +145,21 @@ impl Serve {
     }
 }
 
-fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) -> App {
+fn surroundings(core: &Core, current: &watch::Sender<Arc<Config>>, heard: &Arc<HeardOf>) -> Surroundings {
+    Surroundings {
+        heard: heard.clone(),
+        mailbox: core.mailbox.clone(),
+        durable: core.durable.clone(),
+        metrics: core.metrics.clone(),
+        config: current.subscribe(),
+    }
+}
+
+fn app(
+    (core, current, heard): (&Core, &watch::Sender<Arc<Config>>, Arc<HeardOf>),
+    reloader: Reloader,
+    (runs, watchers): (Runs, Watchers),
+) -> App {
     let body_bytes_max = current.borrow().body_bytes_max();
     let reception = Reception {
         mailbox: core.mailbox.clone(),
@@ -150,6 +168,7 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         limits: Limits::default(),
         allowances: Arc::default(),
         marker: ScanMarker::default(),
+        heard,
     };
     App {
         reception,
@@ -160,7 +179,8 @@ fn app(core: &Core, current: &watch::Sender<Arc<Config>>, reloader: Reloader) ->
         reloader: Arc::new(reloader),
         places: Places::new(body_bytes_max),
         signer: core.signer.clone(),
-        runs: Runs::default(),
+        runs,
+        watchers,
     }
 }
 

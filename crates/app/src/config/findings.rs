@@ -2,7 +2,7 @@
 
 use super::resolve::{fields, is_loopback};
 use super::sources::Source;
-use super::{Config, ConfiguredChannel, fallback, intervals};
+use super::{Config, ConfiguredChannel, fallback, intervals, watch};
 use balefire_channels::Transport;
 use balefire_engine::route::FindingCode;
 use balefire_model::settings::{Node, Place, Shape, Value};
@@ -59,6 +59,7 @@ pub(crate) fn of(config: &Config) -> Vec<Finding> {
     }
     findings.extend(intervals::unused(config));
     findings.extend(config.people.findings());
+    findings.extend(watch::findings(config));
     findings.extend(same_file(&config.channels));
     findings.extend(tokens_in_clear(config));
     findings

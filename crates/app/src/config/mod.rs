@@ -23,6 +23,7 @@ mod schedules;
 mod schema;
 mod sources;
 mod substitute;
+pub(crate) mod watch;
 mod yaml;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schedules::{Records, Schedule};
 pub(crate) use schema::schema;
+pub(crate) use watch::Watching;
 
 pub(crate) use substitute::{expanded, is_understood};
 pub(crate) use yaml::FILE_BYTES_MAX;
@@ -94,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) people: People,
     /// What is known again.
     pub(crate) dedup: DedupSettings,
+    /// What of audit logging is watched; none where nobody asked for that.
+    pub(crate) watch: Option<Watching>,
     /// SHA-256 in hexadecimal of the files as they are before substitution: it says which configuration was in force,
     /// and depends on no secret that comes from the environment or from a file.
     pub(crate) digest: String,
@@ -166,7 +170,7 @@ fn load_sources(
     substituted.apply(&mut tree, "", env);
 
     let load = |path: &str| sources::read_secret(path);
-    let mut unreached = people::address(&mut tree);
+    let (mut unreached, reached) = people::address(&mut tree);
     let session = Session::new(&load);
     let resolved = resolve::resolve(&session, &tree, overrides, host);
     let mut found = session.problems();
@@ -190,6 +194,7 @@ fn load_sources(
     let config = Config {
         digest: sources::digest(sources),
         sources: sources.iter().filter_map(|source| source.path.clone()).collect(),
+        people: resolved.people.clone().with_reached(reached),
         ..resolved
     };
     findings.extend(findings::of(&config));

@@ -5,7 +5,7 @@ use super::Finding;
 use super::named::{Named, items_of, read_named, report, report_unknown, text_of, texts_of};
 use balefire_model::settings::{Node, Place, Problem, Reader, Value, suggest};
 use balefire_model::text::{cut, is_unsafe};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For each kind of channel that takes people: the settings that name them, and which address of a person it takes.
 const TAKES_PEOPLE: [(&str, &[&str], &str); 2] = [("email", &["to", "cc"], "email"), ("slack", &["to"], "slack")];
@@ -18,7 +18,12 @@ const SLACK_FORM: &str = "a user's id such as U023BECGF, or an e-mail address";
 pub(crate) struct People {
     names: Vec<String>,
     teams: Vec<Team>,
+    /// Who is named among the recipients of each channel.
+    reached: Reached,
 }
+
+/// For each channel that names people, whom.
+pub(super) type Reached = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Team {
@@ -38,6 +43,30 @@ impl People {
     /// The names that can be used, for a message.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str).chain(self.teams.iter().map(|team| team.name.as_str()))
+    }
+
+    /// Whether there is a team of this name.
+    pub(crate) fn has_team(&self, name: &str) -> bool {
+        self.teams.iter().any(|team| team.name == name)
+    }
+
+    /// All teams' names.
+    pub(crate) fn teams(&self) -> impl Iterator<Item = &str> {
+        self.teams.iter().map(|team| team.name.as_str())
+    }
+
+    /// Who is in a team.
+    pub(crate) fn members(&self, team: &str) -> &[String] {
+        self.teams.iter().find(|known| known.name == team).map(|team| team.members.as_slice()).unwrap_or_default()
+    }
+
+    /// Who is named among the recipients of a channel: by name, by team, or by address.
+    pub(crate) fn reached_by(&self, channel: &str) -> impl Iterator<Item = &String> {
+        self.reached.get(channel).into_iter().flatten()
+    }
+
+    pub(super) fn with_reached(self, reached: Reached) -> People {
+        People { reached, ..self }
     }
 
     /// The teams that stand and fall with one person.
@@ -76,7 +105,7 @@ pub(super) fn read_people(reader: &Reader<'_>) -> People {
         reader.finish();
         Team { name: key.name.clone(), members, place: key.place.clone() }
     });
-    People { names, teams }
+    People { names, teams, reached: Reached::default() }
 }
 
 fn read_person(reader: &Reader<'_>) {
@@ -114,19 +143,21 @@ fn read_members(reader: &Reader<'_>, people: &[String]) -> Vec<String> {
 }
 
 /// Puts addresses in place of people and teams, and reports those that lead nowhere. What it reports of a setting says
-/// more than what the channel's kind would.
-pub(super) fn address(tree: &mut Node) -> Vec<Problem> {
+/// more than what the channel's kind would. Says, too, who is named by which channel.
+pub(super) fn address(tree: &mut Node) -> (Vec<Problem>, Reached) {
     let book = Book::of(tree);
     let mut problems = Vec::new();
+    let mut reached = Reached::new();
     for (name, channel) in entries_of(tree, "channels") {
         for (kind, settings, address) in TAKES_PEOPLE {
             for (setting, node) in entries_of(channel, kind).filter(|(key, _)| settings.contains(&key.as_str())) {
                 let path = format!("channels.{name}.{kind}.{setting}");
+                reached.entry(name.clone()).or_default().extend(book.named(node, address));
                 book.replace(node, address, &path, &mut problems);
             }
         }
     }
-    problems
+    (problems, reached)
 }
 
 /// Who can be reached where, as the tree says.
@@ -151,6 +182,24 @@ impl Book {
             book.teams.insert(name.clone(), team.get("members").map(texts).unwrap_or_default());
         }
         book
+    }
+
+    /// The people among these recipients.
+    fn named(&self, node: &Node, address: &str) -> BTreeSet<String> {
+        let mut named = BTreeSet::new();
+        for text in node_items(node).iter().filter_map(text_of) {
+            match text.trim().split_once(':') {
+                Some(("person", name)) => _ = named.insert(name.trim().to_owned()),
+                Some(("team", name)) => named.extend(self.teams.get(name.trim()).into_iter().flatten().cloned()),
+                _ => {
+                    let is_theirs = |addresses: &BTreeMap<String, String>| {
+                        addresses.get(address).is_some_and(|own| own.trim().eq_ignore_ascii_case(text.trim()))
+                    };
+                    named.extend(self.people.iter().filter(|(_, own)| is_theirs(own)).map(|(name, _)| name.clone()));
+                }
+            }
+        }
+        named
     }
 
     fn replace(&self, node: &mut Node, address: &str, path: &str, problems: &mut Vec<Problem>) {

@@ -14,6 +14,7 @@ use super::people::{People, read_people};
 use super::routes::read_routing;
 use super::runs::read_runs;
 use super::schedules::{Schedule, read_schedules};
+use super::watch::{Watching, read_watch};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
 use balefire_engine::internal_scan::InternalScan;
@@ -74,6 +75,7 @@ struct Settings {
     reports: Option<ReportSettings>,
     people: People,
     dedup: DedupSettings,
+    watch: Option<Watching>,
 }
 
 /// Resolves the tree. Problems go to the session; the result may be used only where there is none.
@@ -97,6 +99,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         reports: settings.reports,
         people: settings.people,
         dedup: settings.dedup,
+        watch: settings.watch,
         digest: String::new(),
         sources: Vec::new(),
     }
@@ -139,6 +142,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let reports = read_dfars(reader);
     let people = read_people(reader);
     let dedup = read_dedup(reader);
+    let watch = read_watch(reader, &people);
     let mut channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {
@@ -168,6 +172,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         reports,
         people,
         dedup,
+        watch,
     }
 }
 

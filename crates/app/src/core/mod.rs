@@ -1,7 +1,7 @@
 //! The run loop: inputs come in by the mailbox, the engine decides, the journal makes it durable, acts are done. One
 //! thread of its own owns engine and journal; another keeps the view up to date. Decides nothing itself.
 
-mod alarm;
+pub(crate) mod alarm;
 mod driver;
 mod durable;
 mod gather;

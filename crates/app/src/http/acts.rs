@@ -23,7 +23,7 @@ const BODY_BYTES_MAX: u64 = 64 * 1024;
 /// The longest name of who does something, or of whose an incident is.
 const NAME_BYTES_MAX: usize = 200;
 /// The longest note or comment.
-const TEXT_BYTES_MAX: usize = 8 * 1024;
+pub(super) const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// The longest number of a report.
 const REFERENCE_BYTES_MAX: usize = 500;
 
@@ -189,7 +189,11 @@ pub(crate) async fn reported(
 }
 
 /// The body's value and its length; none is the default.
-async fn read<T: DeserializeOwned + Default>(app: &App, body: Body, allowed: &str) -> Result<(T, usize), Problem> {
+pub(super) async fn read<T: DeserializeOwned + Default>(
+    app: &App,
+    body: Body,
+    allowed: &str,
+) -> Result<(T, usize), Problem> {
     let body = app.places.read(body, BODY_BYTES_MAX).await?.bytes;
     if body.is_empty() {
         return Ok((T::default(), 0));
@@ -199,11 +203,11 @@ async fn read<T: DeserializeOwned + Default>(app: &App, body: Body, allowed: &st
 }
 
 /// Who does something: as the body says, or else whoever asks.
-fn who(by: Option<String>, name: &str) -> Result<String, Problem> {
+pub(super) fn who(by: Option<String>, name: &str) -> Result<String, Problem> {
     bounded("by", by.unwrap_or_else(|| name.to_owned()), NAME_BYTES_MAX)
 }
 
-fn bounded(name: &str, text: String, bytes_max: usize) -> Result<String, Problem> {
+pub(super) fn bounded(name: &str, text: String, bytes_max: usize) -> Result<String, Problem> {
     if text.len() > bytes_max {
         let (found, begin) = (text.len(), text::cut(&text, 40));
         let detail = format!("{name}: found {found} bytes ({begin:?}); allowed: at most {bytes_max}");

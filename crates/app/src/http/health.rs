@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(crate) const SILENT_MAX: Duration = Duration::from_secs(15);
 
 pub(crate) async fn healthz(State(app): State<App>) -> Result<&'static str, Problem> {
+    app.reception.heard.asked();
     let silent = app.mailbox.silent_for(clock::now());
     if silent > SILENT_MAX {
         let detail = format!("the engine has been silent for {} s", silent.as_secs());
@@ -23,6 +24,7 @@ pub(crate) async fn healthz(State(app): State<App>) -> Result<&'static str, Prob
 
 /// Says which channels fail. That some do is no reason to send incidents elsewhere; that all do is one.
 pub(crate) async fn readyz(State(app): State<App>) -> Result<String, Problem> {
+    app.reception.heard.asked();
     if let Some(why) = app.mailbox.unready() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(Duration::from_secs(5)));
     }
@@ -46,6 +48,7 @@ fn told_failing(queue: &QueueStatus) -> Option<String> {
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    app.reception.heard.asked();
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let text =
         app.metrics.text().map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;

@@ -14,6 +14,7 @@ pub(crate) mod masked;
 mod problem;
 mod runs;
 mod serve;
+mod watchers;
 
 pub(crate) use body::Places;
 pub(crate) use health::SILENT_MAX;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::reception::Reception;
 use crate::reload::Reloader;
 use crate::scheduler::Runs;
+use crate::watch::Watchers;
 use axum::Router;
 use axum::routing::{get, post};
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub(crate) struct App {
     pub places: Places,
     pub signer: Arc<Signer>,
     pub runs: Runs,
+    pub watchers: Watchers,
 }
 
 fn router(app: App) -> Router {
@@ -67,6 +70,9 @@ fn router(app: App) -> Router {
         .route("/api/v1/dead-letters/purge", post(dead_letters::purge))
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{name}/start", post(runs::start))
+        .route("/api/v1/watch", get(watchers::list))
+        .route("/api/v1/watch/retire", post(watchers::retire))
+        .route("/api/v1/watch/drill", post(watchers::drill))
         .route("/api/v1/reload", post(api::reload))
         .route("/ack/{id}", get(ack::page).post(ack::acknowledge))
         .route("/healthz", get(health::healthz))

@@ -6,7 +6,7 @@ mod files;
 mod incident;
 mod keeper;
 mod note;
-mod patience;
+pub(crate) mod patience;
 mod run;
 mod tail;
 mod taker;

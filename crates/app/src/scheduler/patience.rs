@@ -9,10 +9,10 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Balefire stops: what is not done now is done another time, or was told as interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 /// When what was declined may be tried again.
-pub(super) fn after(declined: &Declined) -> Duration {
+pub(crate) fn after(declined: &Declined) -> Duration {
     match declined {
         Declined::Overload { retry_after, .. } | Declined::TooFast { retry_after, .. } => *retry_after,
         Declined::Unavailable(unavailable) => unavailable.retry_after,
@@ -21,7 +21,7 @@ pub(super) fn after(declined: &Declined) -> Duration {
 }
 
 /// Waits so long, within bounds.
-pub(super) async fn rest(time: Duration, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+pub(crate) async fn rest(time: Duration, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
     tokio::select! {
         () = tokio::time::sleep(time.min(RETRY_MAX)) => Ok(()),
         _ = stop.wait_for(|stop| *stop) => Err(Stopped),

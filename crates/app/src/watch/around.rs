@@ -1,0 +1,75 @@
+//! What watchers may ask of the running process. Answers from what others keep; decides nothing.
+
+use super::heard::HeardOf;
+use crate::config::Config;
+use crate::core::{Durable, Mailbox};
+use crate::metrics::Metrics;
+use crate::{clock, http, ids};
+use balefire_watch::{Around, Heard, Moment, Own};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The running process.
+pub(crate) struct Surroundings {
+    pub(crate) heard: Arc<HeardOf>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) durable: Arc<Durable>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+}
+
+impl Around for Surroundings {
+    fn source(&self, name: &str) -> Option<Heard> {
+        self.heard.source(name)
+    }
+
+    fn sources(&self) -> Vec<(String, Heard)> {
+        self.heard.sources()
+    }
+
+    fn nonce(&self) -> String {
+        ids::nonce()
+    }
+
+    fn arrived(&self, nonce: &str) -> Option<Moment> {
+        self.heard.arrived(nonce)
+    }
+
+    fn own(&self) -> Option<Own> {
+        let silent = self.mailbox.silent_for(clock::now());
+        let hangs =
+            (silent > http::SILENT_MAX).then(|| format!("the engine has been silent for {} s", silent.as_secs()));
+        let config = self.config.borrow().clone();
+        let failing = self.metrics.queues_now().into_iter().filter(|queue| queue.failing_since.is_some());
+        let is_configured = |name: &String| config.channels.iter().any(|channel| channel.name == *name);
+        Some(Own {
+            journal_fault: hangs.or_else(|| self.mailbox.unready().map(str::to_owned)),
+            view_behind: self.durable.journal().0.saturating_sub(self.durable.view().0),
+            channels_failing: failing.map(|queue| queue.channel.to_string()).filter(is_configured).collect(),
+            channels: config.channels.len(),
+            asked_from_outside: self.heard.when_asked(),
+            data: Some(config.data.clone()),
+        })
+    }
+}
+
+/// No process: for a look without a server.
+pub(super) struct Nobody;
+
+impl Around for Nobody {
+    fn source(&self, _: &str) -> Option<Heard> {
+        None
+    }
+
+    fn sources(&self) -> Vec<(String, Heard)> {
+        Vec::new()
+    }
+
+    fn nonce(&self) -> String {
+        ids::nonce()
+    }
+
+    fn own(&self) -> Option<Own> {
+        None
+    }
+}
