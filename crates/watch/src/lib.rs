@@ -6,6 +6,7 @@
 mod audit;
 mod auditd;
 mod board;
+mod bt08;
 mod canary;
 mod capacity;
 mod clock;
@@ -24,6 +25,7 @@ mod syslogng;
 mod watcher;
 
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
+pub use bt08::AUDIT_ROWS;
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};
 pub use rights::{Lack, unit_lines};
@@ -42,5 +44,6 @@ pub static KINDS: &[Kind] = &[
     capacity::KIND,
     clock::KIND,
     source::KIND,
+    bt08::KIND,
     own::KIND,
 ];

@@ -12,3 +12,4 @@ pub(crate) mod log_tail;
 pub(crate) mod netlink;
 pub(crate) mod process;
 pub(crate) mod space;
+pub(crate) mod tail;
