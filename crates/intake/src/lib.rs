@@ -6,6 +6,7 @@ mod error;
 pub mod formats;
 mod limits;
 pub mod lines;
+pub mod mail;
 pub mod normalise;
 
 pub use draft::{Assigned, Draft, Kind};
