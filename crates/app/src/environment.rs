@@ -15,6 +15,15 @@ pub(crate) fn host() -> Host {
     Host { name, pid: std::process::id(), zone: jiff::tz::TimeZone::system() }
 }
 
+/// The arguments, where this process was called by such a name, as through a symbolic link. Those that are no UTF-8 are
+/// told as what can be read of them.
+pub(crate) fn arguments_of(name: &str) -> Option<Vec<String>> {
+    let mut words = std::env::args_os();
+    let called = words.next()?;
+    let is_called_so = std::path::Path::new(&called).file_name().is_some_and(|called| called == name);
+    is_called_so.then(|| words.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
 /// What standard error can show.
 pub(crate) fn terminal() -> Terminal {
     Terminal::of_stderr(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref())

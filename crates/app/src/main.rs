@@ -19,6 +19,7 @@ mod sample;
 mod scan_marker;
 mod scheduler;
 mod service;
+mod spool;
 mod story;
 mod transport;
 mod watch;

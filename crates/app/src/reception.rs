@@ -14,9 +14,11 @@ use balefire_intake::formats::Format;
 use balefire_intake::formats::json::{Shape, decode_as};
 use balefire_intake::normalise::{Context, normalise};
 use balefire_intake::{BodyError, Draft, FieldError, ItemError, Limits};
+use balefire_model::id::hex;
 use balefire_model::record::InputRead;
 use balefire_model::{Incident, IncidentId, Severity};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -90,6 +92,12 @@ pub(crate) enum ItemResult {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+/// What makes a request known again that comes twice: its sender's key, for its source alone, and its body.
+pub(crate) fn same_request(source: &str, key: impl AsRef<[u8]>, body: &[u8]) -> Idempotency {
+    let named = Sha256::new().chain_update(source).chain_update([0]).chain_update(key).finalize();
+    Idempotency { key: hex(&named), body: hex(&Sha256::digest(body)) }
 }
 
 /// Why nothing was accepted.

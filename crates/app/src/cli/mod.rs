@@ -20,6 +20,7 @@ mod reload;
 mod routes;
 mod runs;
 mod send;
+mod sendmail;
 mod serve;
 mod table;
 mod templates;
@@ -30,6 +31,7 @@ mod why;
 pub(crate) use place::Place;
 
 use crate::config::Problems;
+use crate::environment;
 use clap::{Parser, Subcommand};
 use client::ClientError;
 use output::{Output, OutputError};
@@ -91,6 +93,8 @@ enum Command {
     Serve(serve::Serve),
     /// Send incidents to a running server
     Send(Box<send::Send>),
+    /// Take a mail on standard input as an incident, as sendmail takes it
+    Sendmail(sendmail::Sendmail),
     /// Look at incidents, take them on, close them
     #[command(subcommand, visible_alias = "alerts")]
     Incidents(incidents::Incidents),
@@ -139,6 +143,9 @@ enum Command {
 }
 
 pub(crate) fn main() -> ExitCode {
+    if let Some(arguments) = environment::arguments_of("sendmail") {
+        return sendmail::called_as_sendmail(arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -152,6 +159,7 @@ pub(crate) fn main() -> ExitCode {
     let place = Place { config: cli.config, data: cli.data };
     let exit = match cli.command {
         Command::Serve(command) => command.run(place),
+        Command::Sendmail(command) => return command.run(&place),
         other => run(other, &place),
     };
     ExitCode::from(exit as u8)
@@ -174,6 +182,7 @@ impl Command {
     fn run(self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
         match self {
             Command::Serve(_) => unreachable!("`serve` has a runtime of its own"),
+            Command::Sendmail(_) => unreachable!("`sendmail` has exit codes of its own"),
             Command::Send(command) => command.run(place, output),
             Command::Incidents(command) => command.run(place, output),
             Command::Why(command) => command.run(place, output),

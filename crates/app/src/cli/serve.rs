@@ -4,7 +4,7 @@ use super::{Exit, Place, fail};
 use crate::config::{Config, InputKind, Overrides, Problems};
 use crate::core::{self, Core, Stopping};
 use crate::http::{App, Places, Server};
-use crate::listen::{stdin, tail};
+use crate::listen::{spool, stdin, tail};
 use crate::logs::{self, LogFormat};
 use crate::reception::Reception;
 use crate::reload::Reloader;
@@ -97,6 +97,7 @@ impl Serve {
             let (name, path) = (input.name.clone(), path.clone());
             tasks.spawn(tail::follow(name, path, *from, known, app.reception.clone(), stop.subscribe()));
         }
+        tasks.spawn(spool::follow(app.reception.clone(), stop.subscribe()));
         tasks.spawn(keepers.run(app.reception.clone(), stop.subscribe()));
         tasks.spawn(watching.run(core.mailbox.clone(), stop.subscribe()));
         service::tell(&[NotifyState::Ready]);

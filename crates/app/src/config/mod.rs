@@ -22,6 +22,7 @@ mod runs;
 mod schedules;
 mod schema;
 mod sources;
+mod spool;
 mod substitute;
 pub(crate) mod watch;
 mod yaml;
@@ -51,6 +52,7 @@ use balefire_engine::{DedupSettings, ReportSettings, RunSettings};
 use balefire_model::Severity;
 use balefire_model::settings::{Node, Place, Problem, Session, Value};
 use sources::Source;
+use spool::Spool;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use substitute::Substituted;
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) http: Option<Http>,
     /// The Unix socket.
     pub(crate) socket: Socket,
+    /// Where mail waits that could not be handed over.
+    pub(crate) spool: Spool,
     /// The severity of incidents that say none, or one that is not known.
     pub(crate) severity_default: Severity,
     /// What records of cloud audits weigh here, in the files' order.

@@ -14,6 +14,7 @@ use super::people::{People, read_people};
 use super::routes::read_routing;
 use super::runs::read_runs;
 use super::schedules::{Schedule, read_schedules};
+use super::spool::{Spool, read_spool};
 use super::watch::{Watching, read_watch};
 use super::{Config, Overrides, fallback};
 use balefire_channels::Host;
@@ -63,6 +64,7 @@ struct Settings {
     data: PathBuf,
     http: HttpSettings,
     socket: Socket,
+    spool: Spool,
     severity_default: Severity,
     finding_rules: Vec<FindingRule>,
     inputs: Vec<Input>,
@@ -87,6 +89,7 @@ pub(crate) fn resolve(session: &Session<'_>, tree: &Node, overrides: &Overrides,
         http: listener(session, tree, settings.http, overrides),
         data: settings.data,
         socket: settings.socket,
+        spool: settings.spool,
         severity_default: settings.severity_default,
         finding_rules: settings.finding_rules,
         inputs: settings.inputs,
@@ -125,6 +128,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let doc = "The Unix socket, for local senders and for the command line.";
     reader.section("socket", doc, |reader| socket = Some(read_socket(reader, &data))).optional();
 
+    let spool = read_spool(reader, &data);
     let doc = "The severity of an incident that names none, or one that is not known.";
     let severity = reader.parsed("severity_default", doc, Severity::ALLOWED, Severity::parse);
     let severity_default = severity.default(Severity::Medium);
@@ -160,6 +164,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
         data,
         http: http.expect("a section is read also where it is missing"),
         socket: socket.expect("a section is read also where it is missing"),
+        spool,
         severity_default,
         finding_rules,
         inputs,

@@ -4,7 +4,7 @@
 use super::App;
 use super::access::Sender;
 use super::problem::Problem;
-use crate::reception::{Declined, OnError, Parcel, Receipt};
+use crate::reception::{Declined, OnError, Parcel, Receipt, same_request};
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,9 +12,7 @@ use axum::response::{IntoResponse, Response};
 use balefire_engine::Idempotency;
 use balefire_intake::formats::Format;
 use balefire_intake::formats::json::Shape;
-use balefire_model::id::hex;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 /// The longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
@@ -116,6 +114,5 @@ fn idempotency(headers: &HeaderMap, source: &str, body: &[u8]) -> Result<Option<
         let detail = format!("Idempotency-Key has {} bytes; allowed: 1 to {KEY_BYTES_MAX}", key.len());
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
-    let named = Sha256::new().chain_update(source).chain_update([0]).chain_update(key).finalize();
-    Ok(Some(Idempotency { key: hex(&named), body: hex(&Sha256::digest(body)) }))
+    Ok(Some(same_request(source, key, body)))
 }

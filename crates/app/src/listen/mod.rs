@@ -1,5 +1,6 @@
-//! The ways in beside HTTP: lines on the Unix socket and on standard input, and files that grow.
+//! The ways in beside HTTP: lines on the Unix socket and on standard input, files that grow, and the spool.
 
 pub(crate) mod lines;
+pub(crate) mod spool;
 pub(crate) mod stdin;
 pub(crate) mod tail;
