@@ -16,6 +16,7 @@ mod kernel;
 mod look;
 mod own;
 mod packs;
+pub mod posture;
 mod rights;
 mod rsyslog;
 mod rules;

@@ -6,6 +6,7 @@ mod state;
 mod writing;
 
 use crate::kernel::AUDIT_LOG;
+use crate::posture::{self, Profile};
 use crate::sensors::log_end;
 use crate::watcher::{Kind, Plan, Watched};
 use balefire_model::settings::Reader;
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) owner: String,
     pub(crate) log: PathBuf,
     pub(crate) conf: PathBuf,
+    /// Against what its settings are held.
+    pub(crate) profile: Option<Profile>,
     pub(crate) state_files: Vec<PathBuf>,
     /// Percent of the room that is used: medium, high, critical.
     pub(crate) levels: [u8; 3],
@@ -58,12 +61,15 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
         plan,
     };
     let kernel: &[&str] = &["kernel.owner", "kernel.stuck", "kernel.status"];
+    let posture = settings.profile.map(|profile| posture::watched(profile, &settings.conf));
     let state = settings.state_files.first().cloned().unwrap_or_default();
-    vec![
+    let mut all = vec![
         watched("auditd.writing", &settings.log, (1, kernel), Arc::new(writing::Writing(settings.clone()))),
         watched("auditd.space", &settings.log, (2, &[]), Arc::new(space::Room(settings.clone()))),
         watched("auditd.state", &state, (5, &["kernel.owner"]), Arc::new(state::Says(settings))),
-    ]
+    ];
+    all.extend(posture);
+    all
 }
 
 fn read_settings(reader: &Reader<'_>) -> Settings {
@@ -72,6 +78,8 @@ fn read_settings(reader: &Reader<'_>) -> Settings {
     let log = reader.text("log", "The log that it writes.").default_shown(AUDIT_LOG.to_owned(), AUDIT_LOG);
     let doc = "Its own settings: from where on it acts when room ends.";
     let conf = reader.text("conf", doc).default_shown(AUDITD_CONF.to_owned(), AUDITD_CONF);
+    let doc = "The STIG that its settings are held against: the watcher auditd.posture, and `balefire watch posture`.";
+    let profile = reader.parsed("profile", doc, "stig-rhel9, stig-rhel8", Profile::parse).optional();
     let doc = "Where it says how it is; `auto` is /run/audit/auditd.state, or else /run/auditd.state.";
     let state = reader.text("state_file", doc).default_shown("auto".to_owned(), "auto");
     let state_files = match state.as_str() {
@@ -100,6 +108,7 @@ fn read_settings(reader: &Reader<'_>) -> Settings {
         owner,
         log: PathBuf::from(log),
         conf: PathBuf::from(conf),
+        profile,
         state_files,
         levels,
         spool: spool.map(|spool| (spool, spool_max)),

@@ -11,5 +11,6 @@ pub(crate) mod log_end;
 pub(crate) mod log_tail;
 pub(crate) mod netlink;
 pub(crate) mod process;
+pub(crate) mod setting;
 pub(crate) mod space;
 pub(crate) mod tail;
