@@ -58,6 +58,14 @@ impl SmallDisk {
         self.remount("rw");
     }
 
+    /// Lets it have no more than so many files.
+    ///
+    /// # Panics
+    /// Where it has more, or the system refuses.
+    pub fn limit_files(&self, count: u32) {
+        self.remount(&format!("nr_inodes={count}"));
+    }
+
     fn remount(&self, mode: &str) {
         let output = Command::new("mount").args(["-o", &format!("remount,{mode}")]).arg(&self.path).output();
         let output = output.expect("mount can be started");

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod deliveries;
 pub mod disk;
 pub mod greylist;
+pub mod impstats;
 pub mod injection;
 pub mod mongo;
 pub mod opensearch;
@@ -24,6 +25,7 @@ pub mod slack;
 pub mod splunk;
 pub mod storm;
 pub mod stubborn;
+pub mod syslog_ng;
 pub mod terminal;
 pub mod wait;
 
