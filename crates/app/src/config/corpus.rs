@@ -99,6 +99,36 @@ routes: [{name: all, to: [mail, chat]}]
 }
 
 #[test]
+fn whether_two_people_hear_of_a_failing_audit_log_by_two_kinds_of_channel_is_found() {
+    let findings = |teams: &str, routes: &str| {
+        let text = format!(
+            "
+people: {{anna: {{email: anna@example.org, slack: U023BECGF}}, ben: {{email: ben@example.org}}, carl: {{email: c@x.org}}}}
+teams: {{{teams}}}
+channels:
+  mail: {{email: {{host: localhost, from: b@example.org, to: ['person:anna', BEN@example.org]}}}}
+  chat: {{slack: {{token: xoxb-1, to: 'person:anna'}}}}
+  screen: {{console: {{}}}}
+  archive: {{file: {{path: ./archive.jsonl}}}}
+routing: custom
+routes: [{{name: all, match: ['detected_by =~ \"watch\\..*\"'], to: [{routes}]}}]
+watch: {{recipients: audit}}
+"
+        );
+        let Loaded { findings, .. } = load(&text).unwrap();
+        let found = findings.into_iter().find(|finding| finding.code == "watch-recipients");
+        found.map(|finding| finding.text.split(';').next().unwrap_or_default().to_owned())
+    };
+    let (both, part) = ("audit: {members: [anna, ben]}", "audit: {members: [anna, carl]}");
+    assert_eq!(findings(both, "mail, chat, archive"), None);
+    let begin = "when audit logging fails, team audit comes to";
+    let said = |text: &str| Some(format!("{begin} {text}"));
+    assert_eq!(findings(both, "mail, screen, archive"), said("2 people (anna, ben) by 1 kinds of channel (email)"));
+    assert_eq!(findings(part, "mail, chat"), said("1 people (anna) by 2 kinds of channel (email, slack)"));
+    assert_eq!(findings(both, "screen"), said("0 people (none) by 0 kinds of channel (none)"));
+}
+
+#[test]
 fn the_time_for_a_report_is_at_most_that_of_the_law_and_a_reminder_comes_before_its_end() {
     let seconds = |text: &str| {
         let reports = load(text).unwrap().config.reports;

@@ -377,3 +377,7 @@ fn log(change: &Change) {
         What::Over(_) => tracing::info!(watcher, failure, lasted = ?change.lasted, "audit logging works again"),
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

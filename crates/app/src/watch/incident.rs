@@ -36,7 +36,7 @@ pub(super) struct Subject<'a> {
 /// The incident that tells of a change.
 pub(super) fn of(subject: Subject<'_>, change: &Change, now: Timestamp) -> Arc<Incident> {
     let failure = &change.failure;
-    let rule = format!("{WATCH_RULE}{}", failure.id);
+    let rule = rule(&failure.id);
     let (word, prefix) = match change.what {
         What::Began => ("began", ""),
         What::Worse => ("worse", "Still: "),
@@ -100,6 +100,11 @@ fn description(subject: Subject<'_>, change: &Change) -> String {
         }
     }
     said.join("\n")
+}
+
+/// Under which rule a failure is found. What concerns the watcher itself has that name already.
+fn rule(failure: &str) -> String {
+    if failure.starts_with(WATCH_RULE) { failure.to_owned() } else { format!("{WATCH_RULE}{failure}") }
 }
 
 /// Why what told of a failure is over, for the record of that.

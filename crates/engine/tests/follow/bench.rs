@@ -54,7 +54,7 @@ pub fn settings(channels: Vec<ChannelPolicy>, escalate: &[(u64, &str)]) -> Arc<S
     let mut tests = route("tests", "detected_by = test", "hook");
     tests.escalate = escalate.iter().map(step).collect();
     let routing = Routing {
-        routes: vec![tests, route("own", "detected_by =~ \"balefire[.].*\"", "pager")],
+        routes: vec![tests, route("own", "detected_by =~ \"(balefire|watch)[.].*\"", "pager")],
         preset: Preset::Custom,
         channels: channels.iter().map(|policy| (policy.name.clone(), policy.kind.clone())).collect(),
         history: None,

@@ -305,3 +305,39 @@ fn what_was_told_to_nobody_is_told_as_soon_as_somebody_is_to_hear_of_it() {
     bench.step(2, Input::Configure(quiet(false)));
     assert_eq!(submit(&mut bench, 3, same(3, Severity::Low)), ["plan repeated: hook", "try hook"]);
 }
+
+/// What a watcher of audit logging finds, or says to be over.
+fn watched(incident: Incident) -> Incident {
+    Incident { source: "balefire".to_owned(), detected_by: "watch.file.missing".to_owned(), ..incident }
+}
+
+#[test]
+fn what_a_watcher_finds_is_told_again_when_it_is_worse_and_ends_with_its_own_word() {
+    let mut bench = Bench::new(usual());
+    submit(&mut bench, 0, watched(same(1, Severity::Medium)));
+    bench.end(1, "pager", delivered());
+    let worse = submit(&mut bench, MINUTE, watched(same(2, Severity::High)));
+    assert_eq!(worse, ["watch.file.missing", "tell:", "plan repeated: pager", "try pager"]);
+    bench.end(MINUTE + 1, "pager", delivered());
+    submit(&mut bench, 2 * MINUTE, watched(over(3, "resolved")));
+    let resolved = bench.records.iter().any(|record| match record {
+        Record::StateChanged(changed) => changed.incident == id(1) && changed.state == State::Resolved,
+        _ => false,
+    });
+    assert!(resolved, "{:?}", bench.records);
+}
+
+#[test]
+fn no_sender_hides_or_ends_what_a_watcher_finds() {
+    let mut bench = Bench::new(usual());
+    submit(&mut bench, 0, same(1, Severity::Critical));
+    bench.end(1, "hook", delivered());
+    let told = submit(&mut bench, MINUTE, watched(same(2, Severity::Medium)));
+    assert_eq!(told, ["watch.file.missing", "tell: pager", "try pager"], "it is no repeat");
+    submit(&mut bench, 2 * MINUTE, over(3, "resolved"));
+    let ended = bench.records.iter().any(|record| match record {
+        Record::StateChanged(changed) => changed.incident == id(2),
+        _ => false,
+    });
+    assert!(!ended, "{:?}", bench.records);
+}
