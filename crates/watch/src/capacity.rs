@@ -1,11 +1,14 @@
 //! The kind `capacity`: how full the file system of a path is, in bytes and inodes, when it will be full, and whether it can be
 //! written.
 
+mod allotted;
 mod forecast;
 
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::space::{Space, space};
+use crate::sensors::stored::{Stored, stored};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
+use allotted::Allotted;
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
 use forecast::{Growth, Kept};
@@ -23,6 +26,9 @@ const HYSTERESIS: f64 = 5.0;
 
 /// Within this time a file system is foretold to be full, if nothing else is set.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often it is counted what the logs take.
+const COUNTED_EVERY: Duration = Duration::from_secs(60);
 
 /// Of what a forecast warns of, so much is near: 4 of 24 hours.
 const NEAR: u32 = 6;
@@ -56,6 +62,15 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     let forecast = reader.duration("forecast", doc).default_shown(DAY, "24h");
     let doc = "It may be in memory, where logs end with the machine. If not set, that is told once.";
     let volatile = reader.bool("volatile", doc).default(false);
+    let doc = "What the logs below the path may take, where that is less than the file system: auditd's num_logs x max_log_file, \
+               journald's SystemMaxUse. The levels of `bytes` hold for that, too.";
+    let cap = reader.bytes("cap", doc).optional();
+    let doc = "With `cap`: for how long records must be kept. Then it is not told that they are full, but that records are removed before.";
+    let retain = reader.duration("retain", doc).optional();
+    if retain.is_some() && cap.is_none() {
+        reader.reject("retain", "without `cap` nothing removes records", "`cap` beside it");
+    }
+    let allotted = cap.map(|bytes| Allotted { bytes, retain });
     let every = reader.duration("every", "How often it is looked at.").default_shown(Duration::from_secs(5), "5s");
     Watched {
         name: format!("capacity:{path}"),
@@ -63,14 +78,14 @@ fn read_one(reader: &Reader<'_>) -> Watched {
         target: path.clone(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes, forecast, volatile }),
+        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes, forecast, volatile, allotted }),
     }
 }
 
 /// The room of one path, by the usual levels.
 pub(crate) fn plan(path: PathBuf) -> impl Plan {
     let usual = vec![75, 90, 95];
-    Settings { path, bytes: usual.clone(), inodes: usual, forecast: DAY, volatile: false }
+    Settings { path, bytes: usual.clone(), inodes: usual, forecast: DAY, volatile: false, allotted: None }
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +95,7 @@ struct Settings {
     inodes: Vec<u8>,
     forecast: Duration,
     volatile: bool,
+    allotted: Option<Allotted>,
 }
 
 /// What a restart must know.
@@ -99,21 +115,33 @@ impl Plan for Settings {
             told_volatile: kept.told_volatile,
             ..Detector::default()
         };
-        Box::new(Capacity { settings: self.clone(), detector })
+        Box::new(Capacity { settings: self.clone(), detector, counted: None })
     }
 }
 
 struct Capacity {
     settings: Settings,
     detector: Detector,
+    /// What the logs take, and when that was counted.
+    counted: Option<(Moment, Stored)>,
 }
 
 impl Watcher for Capacity {
     fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
         let path = self.settings.path.display();
+        let is_due = self.counted.is_none_or(|(counted, _)| now.since(counted) >= COUNTED_EVERY);
+        if self.settings.allotted.is_some() && is_due {
+            match stored(&self.settings.path) {
+                Ok(stored) => self.counted = Some((now, stored)),
+                Err(error) => {
+                    return Look::blind(format!("count {path}: {error}"), format!("the right to read {path}"));
+                }
+            }
+        }
         match space(&self.settings.path) {
             Ok(space) => {
-                let mut look = self.detector.judge(now, &self.settings, space);
+                let stored = self.counted.map(|(_, stored)| stored);
+                let mut look = self.detector.judge(now, &self.settings, (space, stored));
                 look.events = self.detector.volatile(&self.settings, space).into_iter().collect();
                 look
             }
@@ -138,10 +166,11 @@ struct Detector {
     growth: [Growth; 2],
     is_foretold: bool,
     told_volatile: bool,
+    allotted: Option<u8>,
 }
 
 impl Detector {
-    fn judge(&mut self, now: Moment, settings: &Settings, space: Space) -> Look {
+    fn judge(&mut self, now: Moment, settings: &Settings, (space, stored): (Space, Option<Stored>)) -> Look {
         let path = settings.path.display();
         let bytes = percent(space.bytes, space.bytes_free);
         let inodes = percent(space.inodes, space.inodes_free);
@@ -163,6 +192,7 @@ impl Detector {
                 .push(Failure::new("capacity.read_only", Severity::Critical, summary).cured_by("see dmesg; remount"));
         }
         failures.extend(self.foretell(now, settings, space));
+        failures.extend(self.allotted(now, settings, stored));
         Look::of(failures, format!("{bytes:.1} % of the bytes, {inodes:.1} % of the inodes used"))
     }
 }
@@ -195,6 +225,24 @@ impl Detector {
         let summary = format!("{path}: all {what} are used in {hours:.1} h if it goes on growing as it did");
         let failure = Failure::new("capacity.forecast", severity, summary);
         Some(failure.cured_by(format!("find what grows below {path}, and make room in time")))
+    }
+
+    /// How the logs stand with what they may take.
+    fn allotted(&mut self, now: Moment, settings: &Settings, stored: Option<Stored>) -> Option<Failure> {
+        let (allotted, stored) = settings.allotted.zip(stored)?;
+        let path = settings.path.display().to_string();
+        if allotted.retain.is_some() {
+            return allotted.too_short(now, &stored, &path);
+        }
+        let percent = allotted.percent(&stored);
+        self.allotted = level(&settings.bytes, percent, self.allotted);
+        let reached = self.allotted?;
+        let summary = format!(
+            "{path}: logs take {percent:.1} % of the {} bytes that they may (limit {reached} %)",
+            allotted.bytes
+        );
+        let failure = Failure::new("capacity.cap", severity(&settings.bytes, reached, percent), summary);
+        Some(failure.cured_by(format!("take old logs below {path} elsewhere, or let them take more")))
     }
 
     /// Told once: logs that end with the machine.
@@ -246,6 +294,7 @@ mod tests {
             inodes: vec![75, 90, 95],
             forecast: DAY,
             volatile: false,
+            allotted: None,
         }
     }
 
@@ -261,7 +310,7 @@ mod tests {
         // 4 % an hour: 25 hours in all.
         for minute in 0..16 * 60 {
             let space = Space { bytes: 60_000, bytes_free: 60_000 - minute * 40, ..space_used(0) };
-            if let Sight::Failing(failures) = detector.judge(at(minute), &settings, space).sight {
+            if let Sight::Failing(failures) = detector.judge(at(minute), &settings, (space, None)).sight {
                 let failure = (failures[0].id.clone(), failures[0].severity);
                 if seen.last().is_none_or(|(_, last)| *last != failure) {
                     seen.push((minute / 60, failure));
@@ -270,9 +319,26 @@ mod tests {
         }
         assert_eq!(seen, [(1, ("capacity.forecast".to_owned(), Severity::Medium))]);
         let space = Space { bytes: 60_000, bytes_free: 2_000, ..space_used(0) };
-        let Sight::Failing(failures) = detector.judge(at(16 * 60), &settings, space).sight else { panic!() };
+        let Sight::Failing(failures) = detector.judge(at(16 * 60), &settings, (space, None)).sight else { panic!() };
         let forecast = failures.iter().find(|failure| failure.id == "capacity.forecast").unwrap();
         assert_eq!(forecast.severity, Severity::High);
+    }
+
+    #[test]
+    fn logs_that_take_what_they_may_are_told_by_the_same_levels() {
+        let allotted = Some(Allotted { bytes: 1000, retain: None });
+        let (settings, mut detector) = (Settings { allotted, ..settings() }, Detector::default());
+        let mut told = |bytes| {
+            let stored = Stored { bytes, ..Stored::default() };
+            match detector.judge(at(0), &settings, (space_used(1), Some(stored))).sight {
+                Sight::Failing(failures) => Some((failures[0].id.clone(), failures[0].severity)),
+                _ => None,
+            }
+        };
+        let cap = |severity| Some(("capacity.cap".to_owned(), severity));
+        assert_eq!([told(700), told(760), told(960), told(100)], {
+            [None, cap(Severity::Medium), cap(Severity::High), None]
+        });
     }
 
     #[test]
@@ -285,7 +351,7 @@ mod tests {
     #[test]
     fn a_level_that_is_left_by_a_little_is_not_over() {
         let (settings, mut detector) = (settings(), Detector::default());
-        let mut severity = |percent| match detector.judge(at(0), &settings, space_used(percent)).sight {
+        let mut severity = |percent| match detector.judge(at(0), &settings, (space_used(percent), None)).sight {
             Sight::Failing(failures) => Some(failures[0].severity),
             _ => None,
         };

@@ -13,4 +13,5 @@ pub(crate) mod netlink;
 pub(crate) mod process;
 pub(crate) mod setting;
 pub(crate) mod space;
+pub(crate) mod stored;
 pub(crate) mod tail;
