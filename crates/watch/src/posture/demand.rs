@@ -165,11 +165,11 @@ fn of_rules(flag: &str, number: u32, readings: &Readings) -> Judged {
     }
     let place = "/etc/audit/rules.d";
     let Text::Read(text) = &readings.rules else { return blind(place, &readings.rules) };
-    let found = text.lines().filter_map(|line| {
+    let mut found = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some(flag)).then(|| words.next().unwrap_or_default().to_owned())
     });
-    match found.last() {
+    match found.next_back() {
         Some(found) => (place.to_owned(), verdict(found == number.to_string()), format!("{flag} {found}")),
         None => (place.to_owned(), Verdict::NotMet, format!("no {flag}")),
     }
