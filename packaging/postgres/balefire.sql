@@ -24,3 +24,22 @@ END
 $$;
 
 INSERT INTO balefire_migrations (version, name) VALUES (2, 'balefire columns') ON CONFLICT (version) DO NOTHING;
+
+-- The incident that a row's one repeats, so that who acknowledges one of them has acknowledged all.
+ALTER TABLE alert_history ADD COLUMN IF NOT EXISTS balefire_first UUID;
+CREATE INDEX IF NOT EXISTS alert_history_balefire_first ON alert_history (balefire_first)
+    WHERE balefire_first IS NOT NULL;
+
+-- Where incidents are counted, an incident's own id is what its row is found by; left alone where the table is another's.
+DO $$
+BEGIN
+    IF (SELECT a.atttypid <> 'uuid'::regtype AND pg_has_role(c.relowner, 'USAGE')
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE a.attrelid = to_regclass('security_incidents') AND a.attname = 'incident_id') THEN
+        ALTER TABLE security_incidents ADD COLUMN IF NOT EXISTS balefire_id UUID;
+        CREATE UNIQUE INDEX IF NOT EXISTS security_incidents_balefire_id ON security_incidents (balefire_id);
+    END IF;
+END
+$$;
+
+INSERT INTO balefire_migrations (version, name) VALUES (3, 'repeats and incidents') ON CONFLICT (version) DO NOTHING;

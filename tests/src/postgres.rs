@@ -30,7 +30,15 @@ CREATE TABLE blueteam.alert_rules (
     rule_id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT, severity TEXT NOT NULL, nist_controls TEXT[],
     enabled BOOLEAN DEFAULT TRUE, config JSONB DEFAULT '{}', created_at TIMESTAMPTZ NOT NULL DEFAULT now());
 CREATE TABLE blueteam.security_incidents (
-    incident_id UUID PRIMARY KEY DEFAULT gen_random_uuid(), title TEXT NOT NULL, severity TEXT NOT NULL);
+    incident_id UUID PRIMARY KEY DEFAULT gen_random_uuid(), title TEXT NOT NULL,
+    severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')), description TEXT,
+    status TEXT NOT NULL DEFAULT 'detected'
+        CHECK (status IN ('detected', 'analyzing', 'contained', 'eradicated', 'recovered', 'closed')),
+    detected_at TIMESTAMPTZ NOT NULL DEFAULT now(), detected_by TEXT, correlation_rule TEXT, nist_controls TEXT[],
+    assigned_to TEXT, cui_involved BOOLEAN DEFAULT FALSE, dfars_reportable BOOLEAN DEFAULT FALSE,
+    dfars_reported_at TIMESTAMPTZ, contained_at TIMESTAMPTZ, eradicated_at TIMESTAMPTZ, recovered_at TIMESTAMPTZ,
+    closed_at TIMESTAMPTZ, root_cause TEXT, lessons_learned TEXT,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(), updated_at TIMESTAMPTZ NOT NULL DEFAULT now());
 CREATE TABLE blueteam.alert_history (
     alert_id UUID PRIMARY KEY DEFAULT gen_random_uuid(), rule_id TEXT REFERENCES blueteam.alert_rules(rule_id),
     severity TEXT NOT NULL, title TEXT NOT NULL, description TEXT, event_ids UUID[],
@@ -44,7 +52,15 @@ CREATE INDEX ON blueteam.alert_history (created_at DESC) WHERE acknowledged = FA
 pub const SHIPPED: &str = "
 CREATE SCHEMA blueteam;
 CREATE TABLE blueteam.security_incidents (
-    incident_id SERIAL PRIMARY KEY, title TEXT NOT NULL, severity TEXT NOT NULL);
+    incident_id SERIAL PRIMARY KEY, title TEXT NOT NULL,
+    severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')), description TEXT,
+    status TEXT NOT NULL DEFAULT 'open'
+        CHECK (status IN ('open', 'contained', 'eradicated', 'recovered', 'closed')),
+    detected_at TIMESTAMPTZ NOT NULL DEFAULT now(), detected_by TEXT, assigned_to TEXT,
+    cui_involved BOOLEAN NOT NULL DEFAULT FALSE, dfars_reportable BOOLEAN NOT NULL DEFAULT FALSE,
+    dfars_reported_at TIMESTAMPTZ, contained_at TIMESTAMPTZ, eradicated_at TIMESTAMPTZ, recovered_at TIMESTAMPTZ,
+    closed_at TIMESTAMPTZ, root_cause TEXT,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(), updated_at TIMESTAMPTZ NOT NULL DEFAULT now());
 CREATE TABLE blueteam.alert_history (
     alert_id SERIAL PRIMARY KEY, rule_id TEXT,
     severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low', 'info')),

@@ -191,7 +191,10 @@ fn counted_rows_take_nothing_until_a_repeat_can_be_recognised() {
         assert!(row["alert_id"].as_i64() > Some(1), "{row}");
     }
     assert_eq!(rows[1]["acknowledged_by"], "balefire: resolved");
-    assert_eq!(postgres.sql("SELECT version, name FROM blueteam.balefire_migrations"), "2|balefire columns");
+    assert_eq!(
+        postgres.sql("SELECT version, name FROM blueteam.balefire_migrations ORDER BY 1"),
+        "2|balefire columns\n3|repeats and incidents"
+    );
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn tables_are_made_only_where_that_is_asked_for_and_once() {
         }
         each_is_there_once(&postgres, column, &ids);
         let versions = postgres.sql("SELECT version, name FROM blueteam.balefire_migrations ORDER BY 1");
-        assert_eq!(versions, format!("{version}\n2|balefire columns"));
+        assert_eq!(versions, format!("{version}\n2|balefire columns\n3|repeats and incidents"));
         postgres.run("DROP SCHEMA blueteam CASCADE");
     }
 }

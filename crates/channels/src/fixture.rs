@@ -32,6 +32,7 @@ pub(crate) fn delivery(incident: &Incident) -> balefire_model::Delivery<'_> {
         resolved_at: None,
         acknowledgement: None,
         repeats: None,
+        repeat_of: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -3,13 +3,15 @@
 //! noted there.
 
 mod address;
+mod incidents;
 mod layout;
 mod part;
 mod refusal;
+mod statement;
 mod transport;
 
 use self::address::Address;
-pub use self::layout::{PostgresForm, PostgresLayout, PostgresMisfit, PostgresTable};
+pub use self::layout::{PostgresForm, PostgresLayout, PostgresMisfit, PostgresStatement, PostgresTable};
 use self::part::{Form, part};
 pub use self::refusal::{is_about_row, is_about_table};
 pub use self::transport::{PostgresEndpoint, PostgresTls, PostgresTransport};
@@ -119,6 +121,12 @@ fn read_table(reader: &Reader<'_>) -> PostgresTable {
             "Whether rows are written to a table that counts its rows and lacks our column `balefire_id`; an incident is there twice where an answer was lost.",
         )
         .default(false);
+    let makes_incidents = reader
+        .bool(
+            "incidents",
+            "Whether each incident of low or more has a row in the table that `incident_id` refers to (security_incidents), where there is one and our role may. See docs/postgres.md.",
+        )
+        .default(true);
     let is_name = |name: &str| {
         (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c))
     };
@@ -133,7 +141,7 @@ fn read_table(reader: &Reader<'_>) -> PostgresTable {
     if create.is_some() && name != "alert_history" {
         reader.reject("create", "makes no table of another name", "a `table` called SCHEMA.alert_history");
     }
-    PostgresTable { schema: schema.to_owned(), name: name.to_owned(), create, may_repeat }
+    PostgresTable { schema: schema.to_owned(), name: name.to_owned(), create, may_repeat, makes_incidents }
 }
 
 fn read_poll(reader: &Reader<'_>) -> Option<Duration> {

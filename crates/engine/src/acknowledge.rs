@@ -3,7 +3,7 @@
 
 use crate::engine::{Effects, Engine};
 use crate::open::{Open, opens};
-use balefire_model::record::{FollowUp, Planned, StateChanged};
+use balefire_model::record::{FollowUp, FollowedUp, Planned, StateChanged};
 use balefire_model::text::one_line;
 use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Position, Reason, Record, State};
 use jiff::Timestamp;
@@ -44,6 +44,8 @@ pub struct AckSeen {
     pub by: String,
     /// When, as it stands there.
     pub at: String,
+    /// Whether more of it stands there that is not acknowledged, such as its repeats.
+    pub is_partial: bool,
 }
 
 impl Engine {
@@ -56,14 +58,16 @@ impl Engine {
     /// then may be our own word, and taken back meanwhile.
     pub(crate) fn take_over(&mut self, now: Timestamp, seen: AcksSeen, effects: &mut Effects) {
         let AcksSeen { channel, place, asked_at, found } = seen;
-        for AckSeen { incident, by, at } in found {
+        for AckSeen { incident, by, at, is_partial } in found {
             let is_new = |open: &&Open| open.changed_at() <= asked_at && open.is_unacknowledged(&channel);
             let Some(before) = self.state.open.get(incident).filter(is_new).cloned() else { continue };
             let at = if at.is_empty() { String::new() } else { format!(" at {}", Acknowledgement::name(&at)) };
             let comment = format!("acknowledged in {place} (channel {channel}){at}");
             let change = StateChanged { incident, state: State::Acked, by: Acknowledgement::name(&by), comment };
             self.record(now, Record::StateChanged(change), effects);
-            self.tell_acknowledgement(now, &before, Some(&channel), effects);
+            // Who has acknowledged one row there has acknowledged all of the incident.
+            let from = (!is_partial).then_some(channel.as_str());
+            self.tell_acknowledgement(now, &before, from, effects);
         }
     }
 
@@ -104,8 +108,18 @@ impl Engine {
         Planned { delivery, ..self.plan_of(incident, Reason::Acked, channel.to_owned()) }
     }
 
-    /// What was given up and is sent on its way again is acknowledged there, too, where it is here.
-    pub(crate) fn acknowledge_again(&mut self, now: Timestamp, delivery: DeliveryId, effects: &mut Effects) {
+    /// Further messages about an incident. Where it is acknowledged, a channel that keeps such notes hears that, too: it may
+    /// hear of the incident for the first time.
+    pub(crate) fn tell_more(&mut self, now: Timestamp, followed: FollowedUp, effects: &mut Effects) {
+        let deliveries: Vec<DeliveryId> = followed.deliveries.iter().map(|planned| planned.delivery).collect();
+        self.record(now, Record::FollowedUp(followed), effects);
+        for delivery in deliveries {
+            self.acknowledge_also(now, delivery, effects);
+        }
+    }
+
+    /// What is on its way is acknowledged there, too, where it is here.
+    pub(crate) fn acknowledge_also(&mut self, now: Timestamp, delivery: DeliveryId, effects: &mut Effects) {
         let Some(pending) = self.state.pending.get(&delivery).filter(|pending| opens(pending.reason)) else { return };
         let channel = self.state.names[pending.channel as usize].clone();
         let about = pending.about();
@@ -113,7 +127,7 @@ impl Engine {
         let hears = self.settings.channels.get(&channel).is_some_and(|policy| policy.hears_acks);
         if let (Some((by, at)), true) = (acked, hears) {
             let planned = Planned { behind: Some(delivery), ..self.acknowledgement_of(about.incident, &channel) };
-            let because = format!("acknowledged by {}, before delivery {delivery} was sent again", one_line(&by));
+            let because = format!("acknowledged by {}; delivery {delivery} goes out before that", one_line(&by));
             let cause = FollowUp::Acknowledgement(Acknowledgement::Given { by, at });
             self.record(now, Record::FollowedUp(about.followed_up(cause, because, vec![planned])), effects);
         }

@@ -38,6 +38,9 @@ pub struct DeadLetter {
     /// How often the incident came, where it tells of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeats>,
+    /// The incident that it belongs to, where the channel keeps acknowledgements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<IncidentId>,
     /// What of it has arrived, as [`balefire_model::Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -69,6 +72,7 @@ impl DeadLetter {
             resolved_at: pending.resolved_at(),
             acknowledgement: pending.acknowledgement(),
             repeats: pending.repeats(),
+            repeat_of: pending.repeat_of(),
             reached: ended.outcome.posted().map(str::to_owned).or_else(|| pending.reached()),
             attempts: pending.attempts,
             at,
@@ -226,7 +230,7 @@ impl Engine {
             };
             self.record(now, Record::Redriven(Redriven { delivery, incident, channel, by, behind }), effects);
             self.close_again(now, delivery, &order.by, effects);
-            self.acknowledge_again(now, delivery, effects);
+            self.acknowledge_also(now, delivery, effects);
         }
         Answer::Moved { deliveries: Arc::new(moved), left }
     }

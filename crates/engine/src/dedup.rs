@@ -251,7 +251,7 @@ impl Engine {
                 [first] => format!("it says that incident {first} is over"),
                 [first, ..] => format!("it says that incident {first} and {} more are over", open.len() - 1),
             };
-            self.keep_for_archives(routed, &mut sighting, says);
+            self.keep_for_archives(routed, &mut sighting, open.first().copied(), says);
             routed.escalations.clear();
             routed.sighting = Some(sighting);
             return Some(Follows::Over(open));
@@ -295,7 +295,7 @@ impl Engine {
             (None, _) => "only archives are to hear of it".to_owned(),
         };
         let because = format!("repeat {number} of incident {first}, first seen {since:.0}; {because}");
-        self.keep_for_archives(routed, &mut sighting, because);
+        self.keep_for_archives(routed, &mut sighting, Some(first), because);
         routed.sighting = Some(sighting);
         let repeats = Repeats { count: number + 1, since, last: incident.id };
         let escalations = if is_worse { escalations } else { Vec::new() };
@@ -329,11 +329,21 @@ impl Engine {
         }
     }
 
-    /// Only archives hear of it; the words say why.
-    fn keep_for_archives(&self, routed: &mut Routed, sighting: &mut Sighting, because: String) {
+    /// Only archives hear of it, as of something that belongs to another incident; the words say why.
+    fn keep_for_archives(
+        &self,
+        routed: &mut Routed,
+        sighting: &mut Sighting,
+        belongs_to: Option<IncidentId>,
+        because: String,
+    ) {
         routed.deliveries.retain(|planned| self.hears_repeats(&planned.channel));
-        // What ends is the first one.
-        routed.deliveries.iter_mut().for_each(|planned| planned.follows_up = false);
+        for planned in &mut routed.deliveries {
+            // What ends is the first one.
+            planned.follows_up = false;
+            let keeps_acks = self.settings.channels.get(&planned.channel).is_some_and(|policy| policy.hears_acks);
+            planned.repeat_of = belongs_to.filter(|_| keeps_acks);
+        }
         if routed.deliveries.is_empty() {
             routed.history_only = Some(because);
         } else {
@@ -366,7 +376,7 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let open = match follows {
-            Follows::Told { followed, .. } => return self.record(now, Record::FollowedUp(*followed), effects),
+            Follows::Told { followed, .. } => return self.tell_more(now, *followed, effects),
             Follows::Over(open) => open,
         };
         let change =

@@ -171,7 +171,9 @@ pub struct Job {
     /// The acknowledgement that it tells of.
     pub acknowledgement: Option<Acknowledgement>,
     /// How often the incident came, where it tells of that. What stands at `accepted_at` is the last one then.
-    pub repeats: Option<Repeats>,
+    pub repeats: Option<Box<Repeats>>,
+    /// The incident that this one belongs to, where the channel keeps acknowledgements.
+    pub repeat_of: Option<IncidentId>,
     /// What of it has arrived in earlier attempts.
     pub reached: Option<String>,
     /// Where the message stands that it closes.

@@ -34,6 +34,7 @@ impl Engine {
             behind_also: Vec::new(),
             has_opened: false,
             opened: None,
+            repeat_of: None,
         }
     }
 
@@ -212,7 +213,7 @@ impl Engine {
             let deliveries: Vec<Planned> = known.map(plan).collect();
             let because = format!("nobody has acknowledged it by {due}: step {} of route {route}", step + 1);
             let followed = about.followed_up(FollowUp::Escalated(step), because, deliveries);
-            self.record(now, Record::FollowedUp(followed), effects);
+            self.tell_more(now, followed, effects);
         }
     }
 
@@ -234,7 +235,7 @@ impl Engine {
             let why = format!("channel {} fails since {since} ({})", policy.name, cause.as_str());
             let waits = Waits::of(delivery, &self.state.pending[&delivery]);
             let followed = self.stands_in(&waits, (policy, step), why);
-            self.record(now, Record::FollowedUp(followed), effects);
+            self.tell_more(now, followed, effects);
             left -= 1;
             // Who steps in may fail too, and may have been looked at before.
             let next = self.state.names.iter().position(|name| *name == policy.fallback[step as usize].channel);
@@ -291,7 +292,7 @@ impl Engine {
             if !is_taken && fallback.on.iter().any(|on| on.takes_given_up(cause)) {
                 let because = format!("channel {} gave it up: {why}", policy.name);
                 let followed = self.stands_in(&waits, (policy, step), because);
-                self.record(now, Record::FollowedUp(followed), effects);
+                self.tell_more(now, followed, effects);
             }
         }
     }

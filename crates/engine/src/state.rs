@@ -82,6 +82,9 @@ pub(crate) struct Rare {
     /// How often the incident came, where it tells of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeats>,
+    /// The incident that it belongs to, where the channel keeps acknowledgements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<IncidentId>,
     /// What of it has arrived in earlier attempts, as [`Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<String>,
@@ -123,6 +126,10 @@ impl Pending {
 
     pub(crate) fn repeats(&self) -> Option<Repeats> {
         self.rare.as_ref().and_then(|rare| rare.repeats)
+    }
+
+    pub(crate) fn repeat_of(&self) -> Option<IncidentId> {
+        self.rare.as_ref().and_then(|rare| rare.repeat_of)
     }
 
     pub(crate) fn reached(&self) -> Option<String> {
@@ -382,7 +389,8 @@ impl State {
 
     /// Takes note of a delivery that was decided on.
     fn plan(&mut self, at: Timestamp, about: &About, planned: &Planned) {
-        let Planned { delivery, reason, stands_in_for, behind, behind_also, has_opened, opened, .. } = planned;
+        let Planned { delivery, reason, stands_in_for, behind, behind_also, has_opened, opened, repeat_of, .. } =
+            planned;
         let channel = self.channel(&planned.channel);
         // What it waits for may have ended since.
         let is_pending = |first: &DeliveryId| self.pending.contains_key(first);
@@ -395,6 +403,7 @@ impl State {
             behind_also,
             has_opened: *has_opened,
             opened: opened.clone(),
+            repeat_of: *repeat_of,
             ..Rare::default()
         };
         let mut pending = self.next_pending(at, about, (channel, *reason), rare);
@@ -545,7 +554,7 @@ impl State {
         let Some(dead) = self.dead.take(delivery) else { return };
         self.open.tried_again(dead.incident, delivery);
         let channel = self.channel(&dead.channel);
-        let DeadLetter { stands_in_for, resolved_at, acknowledgement, repeats, handed_on, .. } = dead;
+        let DeadLetter { stands_in_for, resolved_at, acknowledgement, repeats, repeat_of, handed_on, .. } = dead;
         let behind_also: Vec<DeliveryId> =
             redriven.behind.iter().copied().filter(|first| self.pending.contains_key(first)).collect();
         // It was tried, and so had something to close.
@@ -556,6 +565,7 @@ impl State {
             resolved_at,
             acknowledgement,
             repeats,
+            repeat_of,
             reached,
             handed_on,
             behind_also,

@@ -105,6 +105,9 @@ pub struct Delivery<'a> {
     pub acknowledgement: Option<&'a Acknowledgement>,
     /// How often the incident came, where the message tells of that.
     pub repeats: Option<Repeats>,
+    /// The incident that this one repeats, or of whose end it tells, as an archive hears of it; only for a kind that keeps
+    /// acknowledgements.
+    pub repeat_of: Option<IncidentId>,
     /// Render without the user's template: the far side has refused what it made of this incident.
     pub plain: bool,
     /// The link by which its reader acknowledges the incident, where people can reach us.

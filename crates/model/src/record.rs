@@ -201,6 +201,9 @@ pub struct Planned {
     /// Where the message stands that it closes, as [`crate::Outcome::posted`] gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<String>,
+    /// The incident that it belongs to there, where the channel keeps acknowledgements and this is a repeat of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<IncidentId>,
     /// Whether the channel wants to hear when the incident is over.
     #[serde(default, skip_serializing_if = "is_false")]
     pub follows_up: bool,

@@ -252,6 +252,7 @@ impl Ledger {
             behind_also,
             has_opened,
             opened: _,
+            repeat_of: _,
             follows_up,
         } = planned.clone();
         // What stands for a run stands in line as the worst.

@@ -188,6 +188,7 @@ fn delivery<'a>(
             since: incident.received_at,
             last: incident.id,
         }),
+        repeat_of: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -250,11 +250,12 @@ impl Driver {
 
     fn send(&mut self, job: Job) {
         let Job { delivery, incident, severity, accepted_at, channel, reason, stands_in_for, attempt, .. } = job;
-        let Job { resolved_at, acknowledgement, repeats, plain, reached, opened, .. } = job;
+        let Job { resolved_at, acknowledgement, repeats, repeat_of, plain, reached, opened, .. } = job;
         let subject = match self.incidents.get(accepted_at) {
             Ok(subject) => subject,
             Err(detail) => return self.fail(delivery, attempt, detail),
         };
+        let repeats = repeats.map(|repeats| *repeats);
         let came = repeats.map_or(incident, |repeats| repeats.last);
         self.under_way.insert(delivery, (came.received_at(), severity));
         let run = self.run_of(&channel, (reason, accepted_at, stands_in_for.as_deref()));
@@ -268,6 +269,7 @@ impl Driver {
             acknowledgement,
             told_as: incident,
             repeats,
+            repeat_of,
             plain,
             ack_url,
             reached,

@@ -87,5 +87,5 @@ fn read(row: Acknowledged) -> Option<AckSeen> {
     if incident.is_none() {
         tracing::warn!(id = %text::cut(&text::one_line(&row.id), 80), "a row has an id that nobody asked for");
     }
-    Some(AckSeen { incident: incident?, by: row.by, at: row.at })
+    Some(AckSeen { incident: incident?, by: row.by, at: row.at, is_partial: row.is_partial })
 }

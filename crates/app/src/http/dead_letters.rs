@@ -212,6 +212,7 @@ async fn again(
             resolved_at: letter.resolved_at,
             acknowledgement: letter.acknowledgement.as_ref(),
             repeats: letter.repeats,
+            repeat_of: letter.repeat_of,
             plain,
             ack_url: None,
             reached: None,

@@ -52,6 +52,8 @@ pub(crate) struct Job {
     pub(crate) told_as: IncidentId,
     /// How often that incident came, where the message tells of that.
     pub(crate) repeats: Option<Repeats>,
+    /// The incident that this one belongs to, where the channel keeps acknowledgements.
+    pub(crate) repeat_of: Option<IncidentId>,
     /// Without the user's template.
     pub(crate) plain: bool,
     /// The link by which its reader acknowledges the incident.

@@ -5,7 +5,8 @@
 use super::tls::{self, TlsError};
 use super::{describe, harmless, no_answer};
 use balefire_channels::{
-    BulkBounds, PostgresLayout, PostgresMisfit, PostgresTransport, Reply, is_about_row, is_about_table,
+    BulkBounds, PostgresLayout, PostgresMisfit, PostgresStatement, PostgresTransport, Reply, is_about_row,
+    is_about_table,
 };
 use balefire_model::Cause;
 use std::future::Future;
@@ -35,6 +36,8 @@ pub(crate) struct Acknowledged {
     pub(crate) by: String,
     /// When; empty where that does not stand there.
     pub(crate) at: String,
+    /// Whether other rows of it are not acknowledged.
+    pub(crate) is_partial: bool,
 }
 
 /// The table of one channel, and the sessions with it.
@@ -198,18 +201,23 @@ impl Target {
     /// One transaction, sent in one piece and answered in one. The time limits are the transaction's own: a pooler would
     /// hand a session's to somebody else.
     async fn insert(&self, link: &mut Link, parts: &[Vec<u8>]) -> Result<(), Reply> {
-        let list = link.layout.list(parts);
+        let statements = link.layout.statements(parts);
         let begin = format!("BEGIN; {}", self.limits());
-        let (client, statement) = (&link.client, link.layout.insert.as_str());
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&list, Type::TEXT)];
+        let client = &link.client;
+        let nth = |nth: usize| execute(client, statements.get(nth));
+        debug_assert!(statements.len() <= 5, "each of them must be sent");
         let work = async {
-            let (begun, inserted, committed) = tokio::join!(
+            let (begun, first, second, third, fourth, fifth, committed) = tokio::join!(
                 biased;
                 client.batch_execute(&begin),
-                client.query_typed(statement, &parameters),
+                nth(0),
+                nth(1),
+                nth(2),
+                nth(3),
+                nth(4),
                 client.batch_execute("COMMIT"),
             );
-            begun.and(inserted.map(drop)).and(committed)
+            begun.and(first).and(second).and(third).and(fourth).and(fifth).and(committed)
         };
         let done = drive(&mut link.connection, work).await;
         done.map_err(|error| self.failure(&link.place, &error))
@@ -240,7 +248,10 @@ impl Target {
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&list, Type::TEXT)];
         let rows = self.read(link, &statement, &parameters).await?;
         let text = |row: &Row, place: usize| row.try_get(place).map(str::to_owned);
-        let read = |row: &Row| Ok(Acknowledged { id: text(row, 0)?, by: text(row, 1)?, at: text(row, 2)? });
+        let read = |row: &Row| {
+            let is_partial = text(row, 3)? == "true";
+            Ok(Acknowledged { id: text(row, 0)?, by: text(row, 1)?, at: text(row, 2)?, is_partial })
+        };
         rows.iter().map(read).collect::<Result<_, Error>>().map_err(|error| self.failure(&link.place, &error))
     }
 
@@ -311,6 +322,13 @@ async fn drive<T>(connection: &mut Option<Wires>, work: impl Future<Output = Res
         (Err(error), Err(last)) if error.as_db_error().is_none() => Err(last),
         (done, _) => done,
     }
+}
+
+/// One statement of a transaction, where there is one.
+async fn execute(client: &Client, statement: Option<&PostgresStatement<'_>>) -> Result<(), Error> {
+    let Some(PostgresStatement { text, list }) = statement else { return Ok(()) };
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(list, Type::TEXT)];
+    client.query_typed(text, &parameters).await.map(drop)
 }
 
 fn fill(mut replies: Vec<Reply>, count: usize, reply: Reply) -> Vec<Reply> {

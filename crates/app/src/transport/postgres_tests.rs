@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server says to the list of a statement: the rows of its answer, or an error's SQLSTATE.
-type Answer = fn(&Value) -> Result<Vec<[String; 3]>, &'static str>;
+type Answer = fn(&Value) -> Result<Vec<[String; 4]>, &'static str>;
 
 /// What came: how many sessions, and what each statement was about, `look` or how many are in its list.
 #[derive(Default)]
@@ -34,7 +34,8 @@ async fn server(answer: Answer) -> (Postgres, Arc<Mutex<Seen>>) {
 }
 
 fn settings(address: SocketAddr) -> PostgresTransport {
-    let table = PostgresTable { schema: "s".into(), name: "t".into(), create: None, may_repeat: false };
+    let table =
+        PostgresTable { schema: "s".into(), name: "t".into(), create: None, may_repeat: false, makes_incidents: true };
     PostgresTransport {
         endpoints: vec![PostgresEndpoint::Host { name: address.ip().to_string(), port: address.port() }],
         username: "u".to_owned(),
@@ -60,7 +61,7 @@ fn catalogue() -> String {
             "may_select": true, "may_update": true, "refers": null})
     };
     let text = || column("text");
-    json!({"is_standby": false, "rules": null, "columns": {
+    json!({"is_standby": false, "rules": null, "incidents": null, "columns": {
         "alert_id": column("uuid"), "rule_id": text(), "severity": text(), "title": text(), "description": text(),
         "created_at": column("timestamp with time zone"), "acknowledged": column("boolean"), "acknowledged_by": text(),
         "acknowledged_at": column("timestamp with time zone"),
@@ -103,17 +104,18 @@ fn answered(query: &str, bind: &[u8], answer: Answer, seen: &Mutex<Seen>) -> Vec
     let list: Value = serde_json::from_str(&parameter(bind)).unwrap_or_default();
     let count = list.as_array().map_or(0, Vec::len);
     seen.lock().unwrap().statements.push(if is_look { "look".to_owned() } else { count.to_string() });
-    let rows = if is_look { Ok(vec![[catalogue(), String::new(), String::new()]]) } else { answer(&list) };
+    let rows =
+        if is_look { Ok(vec![[catalogue(), String::new(), String::new(), String::new()]]) } else { answer(&list) };
     match rows {
         Err(state) => message(b'E', format!("SERROR\0C{state}\0Mno\0\0").as_bytes()),
         Ok(rows) => {
             let column = |name: &str| [name.as_bytes(), &[0; 7], &25_u32.to_be_bytes(), &[255; 6], &[0; 2]].concat();
-            let columns = ["a", "b", "c"].map(column).concat();
+            let columns = ["a", "b", "c", "d"].map(column).concat();
             let mut said = [message(b'1', b""), message(b'2', b""), message(b't', &[0, 0])].concat();
-            said.extend(message(b'T', &[&[0, 3], &columns[..]].concat()));
+            said.extend(message(b'T', &[&[0, 4], &columns[..]].concat()));
             for row in rows {
                 let cell = |cell: String| [&u32::try_from(cell.len()).unwrap().to_be_bytes(), cell.as_bytes()].concat();
-                said.extend(message(b'D', &[&[0, 3], &row.map(cell).concat()[..]].concat()));
+                said.extend(message(b'D', &[&[0, 4], &row.map(cell).concat()[..]].concat()));
             }
             said.extend(message(b'C', b"DONE\0"));
             said
@@ -185,7 +187,9 @@ async fn a_table_that_has_changed_is_looked_at_once_more() {
 #[tokio::test]
 async fn rows_are_asked_about_in_bounded_lists_and_their_words_come_as_they_are() {
     let (postgres, seen) = server(|list| {
-        let row = |id: &Value| [id.as_str().unwrap().to_owned(), "ann\u{1b}\r\n".to_owned(), String::new()];
+        let row = |id: &Value| {
+            [id.as_str().unwrap().to_owned(), "ann\u{1b}\r\n".to_owned(), String::new(), "true".to_owned()]
+        };
         Ok(list.as_array().unwrap().iter().take(1).map(row).collect())
     })
     .await;
@@ -194,7 +198,19 @@ async fn rows_are_asked_about_in_bounded_lists_and_their_words_come_as_they_are(
     assert_eq!(statements_seen(&seen), (1, ["look", "1000", "1000", "500"].map(str::to_owned).to_vec()));
     let said: Vec<&str> = found.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(said, ["0", "1000", "2000"]);
-    assert!(found.iter().all(|row| row.by == "ann\u{1b}\r\n" && row.at.is_empty()), "{found:?}");
+    assert!(found.iter().all(|row| row.by == "ann\u{1b}\r\n" && row.at.is_empty() && row.is_partial), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_row_and_what_changes_another_go_in_statements_of_one_transaction() {
+    let (postgres, seen) = server(|_| Ok(Vec::new())).await;
+    let id = "01935f1c-7c00-7000-8000-000000000001";
+    let does = |does: &str| format!("{{\"id\":\"{id}\",\"does\":\"{does}\"}}").into_bytes();
+    let replies = postgres.exec(vec![does("add"), does("ack"), does("unack")]).await;
+    assert!(replies.iter().all(|reply| matches!(reply, Reply::Written(_))), "{replies:?}");
+    assert_eq!(statements_seen(&seen), (1, ["look", "1", "0", "2"].map(str::to_owned).to_vec()));
+    postgres.exec(vec![does("ack")]).await;
+    assert_eq!(statements_seen(&seen), (1, ["0", "1"].map(str::to_owned).to_vec()));
 }
 
 #[tokio::test]

@@ -172,6 +172,7 @@ impl Script {
             resolved_at: job.resolved_at,
             acknowledgement: job.acknowledgement.as_ref(),
             repeats: job.repeats,
+            repeat_of: job.repeat_of,
             plain: job.plain,
             ack_url: job.ack_url.as_deref(),
             reached: job.reached.as_deref(),

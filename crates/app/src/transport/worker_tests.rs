@@ -55,6 +55,7 @@ pub(in crate::transport) fn job(title: &str, number: u32) -> Job {
         resolved_at: None,
         acknowledgement: None,
         repeats: None,
+        repeat_of: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -1,6 +1,7 @@
-//! Which form of `alert_history` is there, and the statements for it: made of what the catalogue says, with every name
-//! quoted and every value in one parameter. Knows no connection.
+//! Which form of `alert_history` is there, what of it can be used, and which statements carry some rows. Knows no connection.
 
+use super::part;
+use super::statement::{ACKNOWLEDGES, BODY, FILLED, FIRST, Statement, quoted};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -22,7 +23,11 @@ WITH t AS (
             SELECT FROM pg_catalog.pg_index i
             WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
               AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum),
-        'may_insert', has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
+        'may_insert', has_column_privilege(a.attrelid, a.attnum, 'INSERT') AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid
+            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'a' AND d.refobjid = a.attrelid
+              AND d.refobjsubid = a.attnum
+              AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE FALSE END),
         'may_select', has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
         'may_update', has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
         'refers', (
@@ -44,7 +49,10 @@ SELECT json_build_object(
     'columns', (SELECT json_object_agg(d.attname, d.told) FROM described d JOIN t ON d.attrelid = t.oid),
     'rules', (SELECT json_object_agg(d.attname, d.told) FROM described d
               WHERE d.attrelid = (SELECT r.oid FROM refers r JOIN pg_catalog.pg_attribute a
-                                  ON a.attrelid = r.conrelid AND a.attnum = r.attnum AND a.attname = 'rule_id' LIMIT 1))
+                                  ON a.attrelid = r.conrelid AND a.attnum = r.attnum AND a.attname = 'rule_id' LIMIT 1)),
+    'incidents', (SELECT json_object_agg(d.attname, d.told) FROM described d
+                  WHERE d.attrelid = (SELECT r.oid FROM refers r JOIN pg_catalog.pg_attribute a
+                                      ON a.attrelid = r.conrelid AND a.attnum = r.attnum AND a.attname = 'incident_id' LIMIT 1))
 )::text";
 
 /// What the catalogue says.
@@ -55,28 +63,32 @@ struct Found {
     columns: Option<Columns>,
     /// The columns of the table that `rule_id` refers to.
     rules: Option<Columns>,
+    /// The columns of the table that `incident_id` refers to.
+    incidents: Option<Columns>,
 }
 
-type Columns = BTreeMap<String, Column>;
+pub(super) type Columns = BTreeMap<String, Column>;
 
+/// A column, and what our role may do with it.
 #[derive(Debug, Deserialize)]
-struct Column {
-    r#type: String,
-    length: Option<u32>,
-    must_be_given: bool,
-    is_unique: bool,
-    may_insert: bool,
-    may_select: bool,
-    may_update: bool,
-    refers: Option<Refers>,
+pub(super) struct Column {
+    pub(super) r#type: String,
+    pub(super) length: Option<u32>,
+    pub(super) must_be_given: bool,
+    pub(super) is_unique: bool,
+    pub(super) may_insert: bool,
+    pub(super) may_select: bool,
+    pub(super) may_update: bool,
+    pub(super) refers: Option<Refers>,
 }
 
+/// A column that another one refers to.
 #[derive(Debug, Deserialize)]
-struct Refers {
-    schema: String,
-    table: String,
-    column: String,
-    may_select: bool,
+pub(super) struct Refers {
+    pub(super) schema: String,
+    pub(super) table: String,
+    pub(super) column: String,
+    pub(super) may_select: bool,
 }
 
 /// A table that rows go to, and what may be done about it.
@@ -90,6 +102,8 @@ pub struct PostgresTable {
     pub create: Option<PostgresForm>,
     /// Whether rows are written though a repeat cannot be recognised.
     pub may_repeat: bool,
+    /// Whether each incident has a row in the table that `incident_id` refers to, where there is one and our role may.
+    pub makes_incidents: bool,
 }
 
 /// A form of `alert_history`.
@@ -104,12 +118,20 @@ pub enum PostgresForm {
 /// How rows are written into the table that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostgresLayout {
-    /// The statement that writes many rows: its one parameter is a JSON list of parts, as text.
-    pub insert: String,
+    /// Makes the rows of incidents, where the table has some beside.
+    incidents: Option<String>,
+    /// Makes the rows.
+    insert: String,
+    /// Waits until nobody else changes what belongs together.
+    lock: String,
+    /// Acknowledges rows and takes that back; `None` where we may not.
+    change: Option<String>,
+    /// Acknowledges new rows that belong to an incident which is; `None` where nothing says what they belong to.
+    inherit: Option<String>,
     /// What it means that it was done, in words.
     pub receipt: String,
-    /// The question which of some rows are acknowledged, by whom and when: its one parameter is a JSON list of our ids, as
-    /// text. `None` where we may not know.
+    /// The question which of some rows are acknowledged, by whom and when, and whether others of the same incident are not:
+    /// its one parameter is a JSON list of our ids, as text. `None` where we may not know.
     pub acknowledged: Option<String>,
     /// Whether all of our own columns are there.
     is_complete: bool,
@@ -117,26 +139,66 @@ pub struct PostgresLayout {
     takes_body: bool,
 }
 
+/// A statement and its one parameter: a JSON list of parts, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresStatement<'a> {
+    /// The statement.
+    pub text: &'a str,
+    /// The parameter.
+    pub list: String,
+}
+
 impl PostgresLayout {
-    /// The statement's parameter. What the table has no column for does not travel.
+    /// What carries these parts, for one transaction and in this order: each statement must see what those before it did,
+    /// and what others have committed meanwhile.
     #[must_use]
-    pub fn list(&self, parts: &[Vec<u8>]) -> String {
-        let mut list = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum::<usize>() + 2);
-        for part in parts {
-            list.push(if list.is_empty() { b'[' } else { b',' });
-            // The last member; within a text its quotes would have backslashes before them.
-            let body = || part.windows(BODY_BEGINS.len()).position(|bytes| bytes == BODY_BEGINS);
-            match (!self.takes_body).then(body).flatten() {
-                Some(place) => {
-                    list.extend_from_slice(&part[..place]);
-                    list.push(b'}');
-                }
-                None => list.extend_from_slice(part),
+    pub fn statements(&self, parts: &[Vec<u8>]) -> Vec<PostgresStatement<'_>> {
+        let bare = |keep: fn(&[u8]) -> bool| list(parts.iter().filter(|part| keep(part)), false);
+        let all = list(parts.iter().filter(|part| part::adds(part)), self.takes_body);
+        let (adds, changes) = (parts.iter().any(|part| part::adds(part)), parts.iter().any(|part| !part::adds(part)));
+        let inherits = parts.iter().any(|part| part::belongs_to_another(part));
+        let change = self.change.as_deref().filter(|_| changes);
+        let inherit = self.inherit.as_deref().filter(|_| inherits);
+        let mut statements = Vec::new();
+        let mut add = |text, list| statements.push(PostgresStatement { text, list });
+        if adds {
+            if let Some(incidents) = &self.incidents {
+                add(incidents.as_str(), bare(part::adds));
             }
+            add(self.insert.as_str(), all);
         }
-        list.push(b']');
-        String::from_utf8(list).expect("parts are UTF-8, and cut before a comma")
+        if change.is_some() || inherit.is_some() {
+            add(self.lock.as_str(), list([].iter(), false));
+        }
+        if let Some(change) = change {
+            add(change, bare(|part| !part::adds(part)));
+        }
+        if let Some(inherit) = inherit {
+            add(inherit, bare(part::belongs_to_another));
+        }
+        statements
     }
+}
+
+/// The parameter. What the table has no column for does not travel.
+fn list<'a>(parts: impl Iterator<Item = &'a Vec<u8>>, takes_body: bool) -> String {
+    let mut list = vec![b'['];
+    for part in parts {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        // The last member; within a text its quotes would have backslashes before them.
+        let body = || part.windows(BODY_BEGINS.len()).position(|bytes| bytes == BODY_BEGINS);
+        match (!takes_body).then(body).flatten() {
+            Some(place) => {
+                list.extend_from_slice(&part[..place]);
+                list.push(b'}');
+            }
+            None => list.extend_from_slice(part),
+        }
+    }
+    list.push(b']');
+    String::from_utf8(list).expect("parts are UTF-8, and cut before a comma")
 }
 
 /// As `part.rs` writes it.
@@ -214,6 +276,7 @@ impl PostgresTable {
         let key = key(&table, &columns, self.may_repeat)?;
         check(&table, &columns)?;
         let rules = found.rules.filter(|_| columns["rule_id"].refers.is_some());
+        let incidents = found.incidents.filter(|_| self.makes_incidents);
         let may_update = |name: &str| columns.get(name).is_some_and(|column| column.may_update);
         let may_select = |name: &str| columns.get(name).is_some_and(|column| column.may_select);
         let fits = |name: &str, types: &[&str]| columns.get(name).is_some_and(|c| types.contains(&c.r#type.as_str()));
@@ -228,11 +291,21 @@ impl PostgresTable {
             false => format!("in {table}, whose rows stay as they are"),
         };
         let takes_body = columns.get(BODY).is_some_and(|body| matches!(body.r#type.as_str(), "json" | "jsonb"));
-        let is_complete = columns.contains_key(BODY) && key.is_some();
-        let (columns, rules) = (&columns, rules.as_ref());
-        let statement = Statement { table: self, columns, rules, key, can_close, can_look };
-        let (insert, acknowledged) = (statement.text(), statement.acknowledged());
-        Ok(PostgresLayout { insert, receipt, acknowledged, is_complete, takes_body })
+        let is_complete = columns.contains_key(BODY) && columns.contains_key(FIRST) && key.is_some();
+        let knows_first = fits(FIRST, &["uuid"]) && may_select(FIRST);
+        let (columns, rules, incidents) = (&columns, rules.as_ref(), incidents.as_ref());
+        let statement = Statement { table: self, columns, rules, incidents, key, can_close, can_look, knows_first };
+        Ok(PostgresLayout {
+            incidents: statement.incidents(),
+            insert: statement.insert(),
+            lock: statement.lock(),
+            change: statement.change(),
+            inherit: statement.inherit(),
+            acknowledged: statement.acknowledged(),
+            receipt,
+            is_complete,
+            takes_body,
+        })
     }
 
     /// The statements that make what is missing, for one transaction; none where nothing is missing, or nothing is to be
@@ -270,9 +343,7 @@ const OURS: &str = include_str!("../../../../packaging/postgres/balefire.sql");
 /// The bytes of `balefire`, as a number.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"balefire");
 
-/// Our own column for whole incidents.
-const BODY: &str = "balefire";
-const TEXTS: [&str; 3] = ["text", "character varying", "character"];
+pub(super) const TEXTS: [&str; 3] = ["text", "character varying", "character"];
 
 /// The column by which a repeat is recognised.
 fn key(table: &str, columns: &Columns, may_repeat: bool) -> Result<Option<&'static str>, PostgresMisfit> {
@@ -322,183 +393,4 @@ fn check(table: &str, columns: &Columns) -> Result<(), PostgresMisfit> {
         return Ok(());
     }
     Err(PostgresMisfit::Unknown { table: table.to_owned(), columns: unknown.join(", ") })
-}
-
-/// The columns that we fill where they are there and of the right type, and with what.
-const FILLED: [(&str, &str); 8] = [
-    ("rule_id", "part.rule_id"),
-    ("severity", "part.severity"),
-    ("title", "part.title"),
-    ("description", "part.description"),
-    ("created_at", "part.created_at"),
-    ("acknowledged", "FALSE"),
-    ("event_ids", "part.event_ids"),
-    (BODY, "part.body"),
-];
-
-struct Statement<'a> {
-    table: &'a PostgresTable,
-    columns: &'a Columns,
-    rules: Option<&'a Columns>,
-    key: Option<&'static str>,
-    /// Whether it may set the columns of the acknowledgement.
-    can_close: bool,
-    /// Whether it may read them.
-    can_look: bool,
-}
-
-/// The columns of the acknowledgement.
-const ACKNOWLEDGES: [&str; 3] = ["acknowledged", "acknowledged_by", "acknowledged_at"];
-
-/// Who has acknowledged a row, as both sides write and compare it; `kept` is the row.
-const ACKED_BY: &str = "left(coalesce(nullif(kept.acknowledged_by, ''), 'somebody'), 200)";
-
-impl Statement<'_> {
-    /// One statement, which is one transaction of its own where nothing is around it.
-    fn text(&self) -> String {
-        let mut before = vec![PARTS.to_owned()];
-        before.extend(self.rules());
-        before.extend(self.closes());
-        before.extend(self.reopens());
-        let (names, values) = self.row();
-        let table = self.name();
-        let once = self.key.map(|key| format!("\nON CONFLICT ({key}) DO NOTHING")).unwrap_or_default();
-        format!(
-            "WITH {}\nINSERT INTO {table} ({})\nSELECT {} FROM part WHERE part.does = 'add'{once}",
-            before.join(",\n"),
-            names.join(", "),
-            values.join(", "),
-        )
-    }
-
-    fn row(&self) -> (Vec<String>, Vec<String>) {
-        let (mut names, mut values) = (Vec::new(), Vec::new());
-        let mut put = |name: &str, value: String| {
-            names.push(quoted(name));
-            values.push(value);
-        };
-        if let Some(key) = self.key {
-            put(key, "part.id".to_owned());
-        }
-        for (name, value) in FILLED {
-            let Some(column) = self.columns.get(name) else { continue };
-            match column.r#type.as_str() {
-                "jsonb" | "json" if name == BODY => put(name, format!("{value}::{}", column.r#type)),
-                _ if name == BODY => {}
-                "uuid[]" if name == "event_ids" => put(name, value.to_owned()),
-                _ if name == "event_ids" => {}
-                "boolean" if name == "acknowledged" => put(name, value.to_owned()),
-                _ if name == "acknowledged" => {}
-                // The far side's own clock face, where its times have no zone.
-                _ => put(name, bounded(column, value)),
-            }
-        }
-        if let Some(link) = self.link() {
-            put("incident_id", link);
-        }
-        (names, values)
-    }
-
-    /// The sender's incident: where the column must lead to a row, only if it does.
-    fn link(&self) -> Option<String> {
-        let column = self.columns.get("incident_id")?;
-        let value = match column.r#type.as_str() {
-            "uuid" => "part.link_uuid",
-            "integer" | "bigint" => "part.link_number",
-            _ => return None,
-        };
-        let Some(refers) = &column.refers else { return Some(value.to_owned()) };
-        let [schema, table, key] = [&refers.schema, &refers.table, &refers.column].map(|name| quoted(name));
-        let row = format!("(SELECT linked.{key} FROM {schema}.{table} AS linked WHERE linked.{key} = {value})");
-        refers.may_select.then_some(row)
-    }
-
-    /// The rows of rules that are not there yet. A role that may not make them finds them there, or its rows are refused.
-    fn rules(&self) -> Option<String> {
-        let (refers, columns) = (self.columns["rule_id"].refers.as_ref()?, self.rules?);
-        let key = columns.get(&refers.column).filter(|key| key.may_insert && key.may_select)?;
-        let (mut names, mut values) = (vec![quoted(&refers.column)], vec![bounded(key, "part.rule_id")]);
-        for (name, value) in [
-            ("name", "part.rule_id"),
-            ("description", "'Made by Balefire at its first incident.'"),
-            ("severity", "part.severity"),
-            ("nist_controls", "part.nist_controls"),
-        ] {
-            let Some(column) = columns.get(name).filter(|_| name != refers.column) else { continue };
-            if TEXTS.contains(&column.r#type.as_str()) && name != "nist_controls" {
-                values.push(bounded(column, value));
-                names.push(quoted(name));
-            } else if column.r#type == "text[]" && name == "nist_controls" {
-                values.push(value.to_owned());
-                names.push(quoted(name));
-            }
-        }
-        // In one order, so that two writers do not wait for each other.
-        Some(format!(
-            "rules AS (\n    INSERT INTO {}.{} ({})\n    SELECT DISTINCT ON (part.rule_id) {} FROM part WHERE part.does = 'add'\n    \
-             ORDER BY part.rule_id\n    ON CONFLICT ({}) DO NOTHING\n)",
-            quoted(&refers.schema),
-            quoted(&refers.table),
-            names.join(", "),
-            values.join(", "),
-            quoted(&refers.column),
-        ))
-    }
-
-    /// What a person has acknowledged stays theirs.
-    fn closes(&self) -> Option<String> {
-        let key = self.key.filter(|_| self.can_close)?;
-        Some(format!(
-            "acked AS (\n    UPDATE {} AS kept SET acknowledged = TRUE, acknowledged_by = {},\n        \
-             acknowledged_at = coalesce(part.acked_at, now())\n    FROM part WHERE part.does = 'ack' AND kept.{key} = part.id \
-             AND kept.acknowledged IS NOT TRUE\n)",
-            self.name(),
-            bounded(&self.columns["acknowledged_by"], "part.acked_by"),
-        ))
-    }
-
-    /// Only the acknowledgement that we know of: another one, which nobody here has seen yet, stays.
-    fn reopens(&self) -> Option<String> {
-        let key = self.key.filter(|_| self.can_close && self.can_look)?;
-        let known = "left(coalesce(nullif(part.acked_by, ''), 'somebody'), 200)";
-        let known = bounded(&self.columns["acknowledged_by"], known);
-        Some(format!(
-            "reopened AS (\n    UPDATE {} AS kept SET acknowledged = FALSE, acknowledged_by = NULL, acknowledged_at = NULL\n    \
-             FROM part WHERE part.does = 'unack' AND kept.{key} = part.id AND kept.acknowledged\n        \
-             AND {ACKED_BY} = {known}\n)",
-            self.name(),
-        ))
-    }
-
-    /// By our ids, which the index of the key has: what it costs depends on how many are asked about, not on the table.
-    fn acknowledged(&self) -> Option<String> {
-        let key = self.key.filter(|_| self.can_look)?;
-        Some(format!(
-            "SELECT kept.{key}::text, {ACKED_BY}, coalesce(kept.acknowledged_at::text, '')\nFROM {} AS kept\n\
-             WHERE kept.{key} = ANY (ARRAY(SELECT json_array_elements_text($1::text::json)::uuid)) AND kept.acknowledged",
-            self.name(),
-        ))
-    }
-
-    fn name(&self) -> String {
-        format!("{}.{}", quoted(&self.table.schema), quoted(&self.table.name))
-    }
-}
-
-/// What a part (`part.rs`) holds.
-const PARTS: &str = "part AS (
-    SELECT * FROM json_to_recordset($1::text::json) AS part(
-        id uuid, does text, acked_by text, acked_at timestamptz, rule_id text, severity text, title text, description text,
-        created_at timestamptz, nist_controls text[], event_ids uuid[], link_uuid uuid, link_number integer, body json)
-)";
-
-fn bounded(column: &Column, value: &str) -> String {
-    match column.length {
-        Some(length) if TEXTS.contains(&column.r#type.as_str()) => format!("left({value}, {length})"),
-        _ => value.to_owned(),
-    }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

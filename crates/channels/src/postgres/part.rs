@@ -4,7 +4,7 @@
 use crate::body;
 use crate::fit::fit;
 use balefire_model::text::cut;
-use balefire_model::{Acknowledgement, Delivery, Incident, Reason};
+use balefire_model::{Acknowledgement, Delivery, Incident, Reason, dfars};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,6 +22,12 @@ const EVENTS_MAX: usize = 1000;
 struct Part<'a> {
     id: String,
     does: Does,
+    /// The incident that it belongs to, where it repeats another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
+    /// The incident is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    closes: bool,
     /// Who acknowledges, or whose acknowledgement is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     acked_by: Option<&'a str>,
@@ -33,6 +39,9 @@ struct Part<'a> {
     description: &'a str,
     created_at: Timestamp,
     nist_controls: &'a [String],
+    cui_involved: bool,
+    /// Whether the law wants to hear of it.
+    reportable: bool,
     event_ids: Vec<String>,
     /// The sender's own incident, where its id can be a key of `security_incidents`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +97,8 @@ fn line(delivery: &Delivery<'_>, incident: &Incident, form: Form) -> Vec<u8> {
     let part = Part {
         id: delivery.incident.id.to_string(),
         does,
+        first: delivery.repeat_of.filter(|_| does == Does::Add).map(|first| first.to_string()),
+        closes: delivery.reason == Reason::Resolved,
         acked_by,
         acked_at,
         rule_id: cut(&incident.detected_by, RULE_BYTES_MAX),
@@ -96,12 +107,27 @@ fn line(delivery: &Delivery<'_>, incident: &Incident, form: Form) -> Vec<u8> {
         description: &incident.description,
         created_at: incident.received_at,
         nist_controls: &incident.nist_controls,
+        cui_involved: incident.cui_involved,
+        reportable: dfars::is_reportable(incident.severity, incident.cui_involved),
         event_ids: incident.events.iter().take(EVENTS_MAX).filter_map(|event| event_id(event)).collect(),
         link_uuid: uuid(link),
         link_number: link.parse().ok(),
         body,
     };
     serde_json::to_vec(&part).expect("a part is JSON")
+}
+
+/// Where a part says what it does: behind its id, which is always as long.
+const DOES_AT: usize = r#"{"id":"01935f1c-7c00-7000-8000-000000000001","does":""#.len();
+
+/// Whether a part makes a row, and changes none.
+pub(super) fn adds(part: &[u8]) -> bool {
+    !part.get(DOES_AT..).is_some_and(|does| does.starts_with(b"ack\"") || does.starts_with(b"unack\""))
+}
+
+/// Whether a part makes a row that belongs to another incident.
+pub(super) fn belongs_to_another(part: &[u8]) -> bool {
+    part.get(DOES_AT..).is_some_and(|does| does.starts_with(br#"add","first":""#))
 }
 
 /// An event's own id, where it is a UUID.
@@ -181,7 +207,7 @@ mod tests {
             "id": "01935f1c-7c00-7000-8000-000000000001", "does": "add", "rule_id": "audit_log_gap",
             "severity": "critical", "title": "Audit log stopped on web-1",
             "description": "No audit event for 600 s.\nCheck auditd.", "created_at": "2026-11-02T03:04:05.678901Z",
-            "nist_controls": ["3.3.4", "3.3.1"], "event_ids": [id.to_lowercase()], "link_number": 42, "body": null,
+            "nist_controls": ["3.3.4", "3.3.1"], "cui_involved": true, "reportable": true, "event_ids": [id.to_lowercase()], "link_number": 42, "body": null,
         });
         assert_eq!(read, expected);
     }
@@ -213,6 +239,23 @@ mod tests {
             json!(["ack", "ann\u{2400} '; --", "2026-11-02T04:00:00Z", null]),
         );
         check(Acknowledgement::TakenBack { of: by }, json!(["unack", "ann\u{2400} '; --", null, null]));
+    }
+
+    #[test]
+    fn what_a_part_is_for_is_seen_without_reading_it() {
+        let incident = fixture::incident();
+        let fired = fixture::delivery(&incident);
+        let check = |delivery: &Delivery<'_>, expected: (bool, bool)| {
+            let part = part(delivery, Form::Whole, 1 << 20);
+            assert_eq!((adds(&part), belongs_to_another(&part)), expected, "{}", String::from_utf8_lossy(&part));
+        };
+        let given = Acknowledgement::Given { by: "ann".to_owned(), at: fired.now };
+        let back = Acknowledgement::TakenBack { of: "ann".to_owned() };
+        check(&fired, (true, false));
+        check(&Delivery { repeat_of: Some(incident.id), ..fired }, (true, true));
+        check(&Delivery { reason: Reason::Resolved, ..fired }, (false, false));
+        check(&Delivery { reason: Reason::Acked, acknowledgement: Some(&given), ..fired }, (false, false));
+        check(&Delivery { reason: Reason::Acked, acknowledgement: Some(&back), ..fired }, (false, false));
     }
 
     #[test]

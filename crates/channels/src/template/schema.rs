@@ -77,6 +77,7 @@ pub(super) fn samples() -> Result<Vec<(&'static str, Value)>, TemplateError> {
                 since: incident.received_at,
                 last: incident.id,
             }),
+            repeat_of: None,
             plain: false,
             ack_url: None,
             reached: None,

@@ -2,9 +2,10 @@
 
 use crate::scene::{channel, delivery, incident, request, resolve_node, sample};
 use balefire_channels::{
-    Kind, PostgresForm, PostgresMisfit, PostgresTable, PostgresTls, PostgresTransport, Reply, Request, Step, Transport,
+    Kind, PostgresForm, PostgresLayout, PostgresMisfit, PostgresTable, PostgresTls, PostgresTransport, Reply, Request,
+    Step, Transport,
 };
-use balefire_model::Outcome;
+use balefire_model::{Delivery, Outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -88,6 +89,14 @@ fn what_a_database_cannot_keep_of_an_incident_does_not_cost_its_row() {
     }
 }
 
+/// What a row is made of.
+fn part_of(delivery: &Delivery<'_>) -> Vec<u8> {
+    match request(channel(kind(), &[]).as_ref(), delivery) {
+        Request::Part(part) => part,
+        other => panic!("no part: {other:?}"),
+    }
+}
+
 /// A column as the catalogue tells of it.
 fn column(kind: &str) -> Value {
     json!({"type": kind, "length": null, "must_be_given": false, "is_unique": kind == "uuid",
@@ -100,18 +109,24 @@ fn answer(key: &str, change: impl FnOnce(&mut Value)) -> String {
         columns[name] = column("text");
     }
     change(&mut columns);
-    json!({"is_standby": false, "columns": columns, "rules": null}).to_string()
+    json!({"is_standby": false, "columns": columns, "rules": null, "incidents": null}).to_string()
 }
 
 #[test]
 fn what_does_not_fit_is_told_with_what_would() {
-    let table = PostgresTable { schema: "s".into(), name: "alert_history".into(), create: None, may_repeat: false };
+    let table = PostgresTable {
+        schema: "s".into(),
+        name: "alert_history".into(),
+        create: None,
+        may_repeat: false,
+        makes_incidents: true,
+    };
     let check = |answer: &str, expected: &str| {
         let misfit = table.read(answer).expect_err("it does not fit").to_string();
         assert!(misfit.contains(expected), "{misfit}");
     };
-    check(r#"{"is_standby":true,"columns":null,"rules":null}"#, "standby");
-    check(r#"{"is_standby":false,"columns":null,"rules":null}"#, "there is no table s.alert_history");
+    check(r#"{"is_standby":true,"columns":null,"rules":null,"incidents":null}"#, "standby");
+    check(r#"{"is_standby":false,"columns":null,"rules":null,"incidents":null}"#, "there is no table s.alert_history");
     check("[]", "cannot be read");
     check(&answer("text", |_| ()), "alert_id of type text; allowed: alert_id of type uuid");
     check(&answer("uuid", |columns| columns["alert_id"]["is_unique"] = json!(false)), "without a unique index");
@@ -131,13 +146,22 @@ fn what_does_not_fit_is_told_with_what_would() {
 
 #[test]
 fn nothing_is_made_that_nobody_asked_for_or_that_is_there() {
-    let table = |create| PostgresTable { schema: "s".into(), name: "alert_history".into(), create, may_repeat: false };
+    let table = |create| PostgresTable {
+        schema: "s".into(),
+        name: "alert_history".into(),
+        create,
+        may_repeat: false,
+        makes_incidents: true,
+    };
     let missing = || Err(PostgresMisfit::NoTable { table: "s.alert_history".into() });
     assert_eq!(table(None).migration(&missing()), None);
     let asked = table(Some(PostgresForm::Plan));
     let made = asked.migration(&missing()).expect("it is made");
     assert!(made.contains("CREATE SCHEMA") && made.contains("alert_rules"), "{made}");
-    let complete = asked.read(&answer("uuid", |columns| columns["balefire"] = column("jsonb")));
+    let complete = asked.read(&answer("uuid", |columns| {
+        columns["balefire"] = column("jsonb");
+        columns["balefire_first"] = column("uuid");
+    }));
     assert_eq!(asked.migration(&complete), None);
     let bare = asked.read(&answer("uuid", |_| ()));
     assert!(asked.migration(&bare).is_some_and(|made| !made.contains("CREATE SCHEMA") && made.contains("ADD COLUMN")));
@@ -147,32 +171,33 @@ fn nothing_is_made_that_nobody_asked_for_or_that_is_there() {
 #[test]
 fn every_name_of_the_catalogue_is_quoted_in_the_statement() {
     let name = "x\" ; DROP TABLE y; --";
-    let table = PostgresTable { schema: name.into(), name: "t".into(), create: None, may_repeat: false };
+    let table =
+        PostgresTable { schema: name.into(), name: "t".into(), create: None, may_repeat: false, makes_incidents: true };
     let refers = json!({"schema": name, "table": name, "column": name, "may_select": true});
     let answer = answer("uuid", |columns| {
         columns["incident_id"] = column("uuid");
         columns["incident_id"]["refers"] = refers;
     });
     let layout = table.read(&answer).expect("it fits");
-    assert!(layout.insert.contains("\"x\"\" ; DROP TABLE y; --\""), "{}", layout.insert);
-    assert!(!layout.insert.replace("\"\"", "").contains("x\" ;"), "{}", layout.insert);
+    let statements = layout.statements(&[part_of(&delivery(&incident("x")))]);
+    let all: String = statements.iter().map(|statement| statement.text).collect();
+    assert!(all.contains("\"x\"\" ; DROP TABLE y; --\""), "{all}");
+    assert!(!all.replace("\"\"", "").contains("x\" ;"), "{all}");
 }
 
 #[test]
 fn what_the_table_has_no_column_for_does_not_travel_and_the_rest_does_whatever_it_says() {
-    let table = PostgresTable { schema: "s".into(), name: "t".into(), create: None, may_repeat: false };
+    let table =
+        PostgresTable { schema: "s".into(), name: "t".into(), create: None, may_repeat: false, makes_incidents: true };
     let bare = table.read(&answer("uuid", |_| ())).expect("it fits");
     let whole = table.read(&answer("uuid", |columns| columns["balefire"] = column("jsonb"))).expect("it fits");
-    let channel = channel(kind(), &[]);
     let parts: Vec<Vec<u8>> = [",\"body\":{\"x\":1}", "\\\",\"body\":{", "plain"]
         .into_iter()
-        .map(|text| match request(channel.as_ref(), &delivery(&incident(text))) {
-            Request::Part(part) => part,
-            other => panic!("no part: {other:?}"),
-        })
+        .map(|text| part_of(&delivery(&incident(text))))
         .collect();
-    let mut all: Value = serde_json::from_str(&whole.list(&parts)).expect("JSON");
-    let told: Value = serde_json::from_str(&bare.list(&parts)).expect("JSON");
+    let list = |layout: &PostgresLayout| layout.statements(&parts)[0].list.clone();
+    let mut all: Value = serde_json::from_str(&list(&whole)).expect("JSON");
+    let told: Value = serde_json::from_str(&list(&bare)).expect("JSON");
     for part in all.as_array_mut().expect("a list") {
         assert!(part.as_object_mut().and_then(|part| part.remove("body")).is_some());
     }

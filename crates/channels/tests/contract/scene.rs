@@ -134,6 +134,7 @@ pub(crate) fn delivery(incident: &Incident) -> Delivery<'_> {
         resolved_at: None,
         acknowledgement: None,
         repeats: None,
+        repeat_of: None,
         plain: false,
         ack_url: None,
         reached: None,

@@ -31,7 +31,11 @@ fn unacknowledged(bench: &mut Bench, seconds: i64) -> Arc<Unacknowledged> {
 }
 
 fn noted(bench: &mut Bench, seconds: i64, asked_at: Position) -> Vec<String> {
-    let there = AckSeen { incident: id(1), by: "bob".to_owned(), at: "2026-11-22".to_owned() };
+    noted_on(bench, seconds, asked_at, false)
+}
+
+fn noted_on(bench: &mut Bench, seconds: i64, asked_at: Position, is_partial: bool) -> Vec<String> {
+    let there = AckSeen { incident: id(1), by: "bob".to_owned(), at: "2026-11-22".to_owned(), is_partial };
     let (channel, place) = ("hook".to_owned(), "s.t".to_owned());
     bench.step(seconds, Input::AcksSeen(AcksSeen { channel, place, asked_at, found: vec![there] }))
 }
@@ -164,6 +168,62 @@ fn what_the_far_side_notes_goes_on_to_other_channels_that_keep_it() {
     bench.end(5, "pager", delivered());
     let asked = unacknowledged(&mut bench, 6);
     assert_eq!(noted(&mut bench, 7, asked.asked_at), ["plan acked: pager", "try pager"]);
+}
+
+#[test]
+fn what_is_noted_of_a_repeat_alone_goes_back_to_all_of_it() {
+    let mut bench = told();
+    let asked = unacknowledged(&mut bench, 3);
+    assert_eq!(noted_on(&mut bench, 4, asked.asked_at, true), ["plan acked: hook", "try hook"]);
+    assert_eq!(acknowledgement(&bench), Acknowledgement::Given { by: "bob".to_owned(), at: at(4) });
+    assert!(unacknowledged(&mut bench, 5).incidents.is_empty());
+    bench.end(6, "hook", delivered());
+    assert_eq!(changes(&bench).len(), 1);
+}
+
+#[test]
+fn a_table_that_steps_in_for_another_channel_after_it_was_acknowledged_hears_that_too() {
+    let hook = backed("hook", &[("table", 60, FallbackOn::Any)]);
+    let mut bench = Bench::new(settings(vec![hook, table("table"), channel("pager")], &[]));
+    bench.submit(1, 1, Severity::High);
+    bench.change(2, 1, State::Acked);
+    let (seconds, _) = bench.fail(3, "hook", 3);
+    let words = bench.tick(seconds + 120);
+    let stands_in = ["plan fallback: table", "plan acked: table"];
+    assert!(words.windows(2).any(|pair| pair == stands_in), "{words:?}");
+    bench.end(seconds + 121, "table", delivered());
+    bench.tick(seconds + 122);
+    assert_eq!(acknowledgement(&bench), Acknowledgement::Given { by: "anna".to_owned(), at: at(2) });
+}
+
+#[test]
+fn a_table_that_takes_over_what_was_given_up_after_it_was_acknowledged_hears_that_too() {
+    let hook = backed("hook", &[("table", 60, FallbackOn::Rejected)]);
+    let mut bench = Bench::new(settings(vec![hook, table("table"), channel("pager")], &[]));
+    bench.submit(1, 1, Severity::High);
+    bench.change(2, 1, State::Acked);
+    let words = bench.end(3, "hook", rejected(Cause::Schema));
+    assert_eq!(words, ["plan fallback: table", "plan acked: table", "try table"]);
+}
+
+#[test]
+fn a_table_knows_to_which_incident_a_repeat_belongs_also_when_it_is_sent_again() {
+    let archive = ChannelPolicy { repeats: true, ..table("hook") };
+    let mut bench = Bench::new(settings(vec![archive, channel("pager")], &[]));
+    let same = |number| {
+        let mut same = (*crate::made::incident(number, Severity::High)).clone();
+        same.fingerprint = balefire_model::Fingerprint("f".to_owned());
+        balefire_engine::Submission { incidents: vec![Arc::new(same)], ..Default::default() }
+    };
+    bench.step(1, Input::Submit(same(1)));
+    assert_eq!(bench.last_job().repeat_of, None);
+    bench.end(2, "hook", delivered());
+    bench.step(3, Input::Submit(same(2)));
+    assert_eq!((bench.last_job().incident, bench.last_job().repeat_of), (id(2), Some(id(1))));
+    bench.end(4, "hook", rejected(Cause::Schema));
+    let order = DeadLetterOrder { filter: DeadLetterFilter::default(), by: "eve".to_owned(), purge: None };
+    bench.step(5, Input::DeadLetters(order));
+    assert_eq!((bench.last_job().incident, bench.last_job().repeat_of), (id(2), Some(id(1))));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_repeat_is_told_again_when_the_last_message_is_old_or_it_is_worse() {
     assert_eq!(submit(&mut bench, 60 * MINUTE, same(3, Severity::Low)), again);
     let job = bench.last_job();
     assert_eq!((job.incident, job.severity, job.reason), (id(1), Severity::Low, Reason::Repeated));
-    assert_eq!(job.repeats.map(|repeats| (repeats.count, repeats.last)), Some((3, id(3))));
+    assert_eq!(job.repeats.as_ref().map(|repeats| (repeats.count, repeats.last)), Some((3, id(3))));
     bench.end(3601, "hook", delivered());
     assert_eq!(
         submit(&mut bench, 61 * MINUTE, same(4, Severity::Medium)),

@@ -77,6 +77,7 @@ pub fn routed(incident: &Incident, accepted_at: Position) -> Record {
             behind_also: Vec::new(),
             has_opened: false,
             opened: None,
+            repeat_of: None,
             follows_up: false,
         }],
         history_only: None,
