@@ -18,10 +18,11 @@ pub(crate) use incident::sample;
 pub(crate) use once::once;
 pub(crate) use status::{Status, lacks};
 
+use crate::clock;
 use crate::config::Config;
-use crate::core::Mailbox;
+use crate::core::{Mailbox, alarm};
 use balefire_model::IncidentId;
-use runner::{Order, Runner};
+use runner::{Beat, Order, Runner};
 use status::Published;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +43,9 @@ const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How long the thread may take to end; a look at a dead network file system may never return.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long the thread may not go round until that is told: it hangs in a look, or the journal takes nothing.
+const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// All watchers, for whoever asks. Clones are the same.
 #[derive(Clone)]
@@ -123,6 +127,7 @@ impl Watch {
     /// Watches until `stop` is true, and makes durable what was found until then.
     pub(crate) async fn run(self, mailbox: Arc<Mailbox>, mut stop: watch::Receiver<bool>) {
         let Watch { runner, orders, parcels } = self;
+        let beat = runner.beat();
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || runner.run());
         let thread: JoinHandle<()> = match thread {
             Ok(thread) => thread,
@@ -146,7 +151,31 @@ impl Watch {
                     tracing::error!("the thread of the watchers has failed by a fault of our own; nothing is watched");
                 }
             }
+            () = watch_over(&beat) => {}
             () = ending => tracing::warn!("a look hangs; what it would have found is left to the next start"),
+        }
+    }
+}
+
+/// Says so where it can still be heard when the thread does not go round; never ends.
+async fn watch_over(beat: &Beat) {
+    let mut told = false;
+    let mut ticks = tokio::time::interval(SILENT_MAX / 6);
+    loop {
+        ticks.tick().await;
+        match beat.silent_for(clock::moment()) {
+            Some(silent) if silent >= SILENT_MAX && !told => {
+                told = true;
+                let seconds = silent.as_secs();
+                alarm::raise(&format!(
+                    "nothing of audit logging is watched for {seconds} s: a look hangs, or the journal takes nothing"
+                ));
+            }
+            Some(silent) if silent < SILENT_MAX && told => {
+                told = false;
+                tracing::info!("the watchers look again");
+            }
+            _ => {}
         }
     }
 }

@@ -9,9 +9,12 @@ use super::teller::Parcel;
 use crate::clock;
 use crate::config::Config;
 use balefire_model::IncidentId;
+use balefire_watch::Moment;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Answers whoever ordered, and gives them something to wait for.
@@ -28,6 +31,23 @@ pub(super) enum Order {
 /// Nobody makes durable any more what is found.
 struct Closed;
 
+/// When the thread last went round, in milliseconds of the boot-time clock; 0 while it has nothing to do. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Beat(Arc<AtomicU64>);
+
+impl Beat {
+    fn set(&self, moment: Option<Moment>) {
+        let ms = moment.map_or(0, |moment| u64::try_from(moment.boot.as_millis()).unwrap_or(u64::MAX).max(1));
+        self.0.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long it has not gone round; none while it has nothing to do.
+    pub(super) fn silent_for(&self, now: Moment) -> Option<Duration> {
+        let last = self.0.load(Ordering::Relaxed);
+        (last > 0).then(|| now.boot.saturating_sub(Duration::from_millis(last)))
+    }
+}
+
 /// Whoever runs on the thread.
 pub(super) struct Runner {
     desk: Desk,
@@ -35,6 +55,7 @@ pub(super) struct Runner {
     around: Surroundings,
     orders: Receiver<Order>,
     parcels: mpsc::Sender<Parcel>,
+    beat: Beat,
 }
 
 impl Runner {
@@ -47,7 +68,12 @@ impl Runner {
         let now = clock::moment();
         let mut desk = Desk::new(now, notes, published);
         let begun = desk.configure(now, config.watch.as_ref());
-        Runner { desk, begun, around, orders, parcels }
+        Runner { desk, begun, around, orders, parcels, beat: Beat::default() }
+    }
+
+    /// By which somebody else sees whether it goes round.
+    pub(super) fn beat(&self) -> Beat {
+        self.beat.clone()
     }
 
     /// Until it is told to stop.
@@ -61,7 +87,10 @@ impl Runner {
         let begun = std::mem::take(&mut self.begun);
         self.tell_all(begun)?;
         loop {
-            let order = match self.desk.until_due(clock::moment()) {
+            let now = clock::moment();
+            let until_due = self.desk.until_due(now);
+            self.beat.set(until_due.map(|_| now));
+            let order = match until_due {
                 Some(wait) => self.orders.recv_timeout(wait),
                 None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -117,5 +146,21 @@ impl Runner {
 
     fn tell(&self, parcel: Parcel) -> Result<(), Closed> {
         self.parcels.blocking_send(parcel).map_err(|_| Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_nothing_to_do_is_not_silent() {
+        let (beat, now) = (Beat::default(), clock::moment());
+        assert_eq!(beat.silent_for(now), None);
+        beat.set(Some(now));
+        let later = Moment { boot: now.boot + Duration::from_secs(90), ..now };
+        assert!(beat.silent_for(later).is_some_and(|silent| silent >= Duration::from_secs(90)));
+        beat.set(None);
+        assert_eq!(beat.silent_for(later), None);
     }
 }
