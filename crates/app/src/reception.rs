@@ -280,6 +280,9 @@ impl Reception {
                     let kind = draft.kind;
                     let mut incident = normalise(draft, &context);
                     config::weigh(&config.finding_rules, kind, &mut incident);
+                    if let Some(watching) = &config.watch {
+                        watching.mark(&mut incident);
+                    }
                     config.internal_scan.mark(&mut incident, &marker);
                     let incident = Arc::new(incident);
                     let accepted = ItemResult::Accepted {

@@ -72,20 +72,53 @@ fn read_lines(reader: &Reader<'_>) -> Watched {
     }
 }
 
+/// The table of audit rows, for whoever asks the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditTable {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The column with the time of each row.
+    pub column: String,
+    /// How often it is asked.
+    pub every: Duration,
+}
+
+/// Reads it from the section `audit_rows`.
+pub fn read_audit_table(reader: &Reader<'_>) -> AuditTable {
+    let form = "NAME or SCHEMA.NAME, of letters, digits, _ $ and -, each at most 63 bytes";
+    let table = reader.parsed("table", "The table, with its schema.", form, |text| {
+        let (schema, name) = text.split_once('.').unwrap_or(("public", text));
+        (is_name(schema) && is_name(name)).then(|| (schema.to_owned(), name.to_owned()))
+    });
+    let usual = ("public".to_owned(), "audit_events".to_owned());
+    let (schema, name) = table.default_shown(usual, "public.audit_events");
+    let doc = "Its column with the time of each row, a `timestamptz` with an index.";
+    let form = "the name of a column, of letters, digits, _ $ and -, at most 63 bytes";
+    let column = reader.parsed("column", doc, form, |text| is_name(text).then(|| text.to_owned()));
+    let column = column.default("created_at".to_owned());
+    let every = reader.duration("every", "How often the table is asked.").default_shown(Duration::from_secs(15), "15s");
+    if every.is_zero() {
+        reader.reject("every", "found 0", "more than nothing");
+    }
+    AuditTable { schema, name, column, every }
+}
+
+/// PostgreSQL's limit for a name is NAMEDATALEN - 1.
+fn is_name(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c))
+}
+
 fn read_rows(reader: &Reader<'_>) -> RowSettings {
     // The application reads it, as it reads the channel kind of that name.
     let doc =
         "The database: `url` and the other connection settings of the channel kind `postgres` (docs/postgres.md).";
     reader.known(FieldDoc { name: "postgres", doc, shape: Shape::Any, required: true, default: None });
-    let table = reader.text("table", "The table, with its schema.").default("public.audit_events".to_owned());
-    let doc = "Its column with the time of each row, a `timestamptz` with an index.";
-    reader.text("column", doc).default("created_at".to_owned());
+    let AuditTable { schema, name, every, .. } = read_audit_table(reader);
+    let table = format!("{schema}.{name}");
     let doc = "How long, in the hours of business, no row may come.";
     let within = reader.duration("within", doc).default_shown(Duration::from_secs(300), "5m");
-    let every = reader.duration("every", "How often the table is asked.").default_shown(Duration::from_secs(15), "15s");
-    if every.is_zero() {
-        reader.reject("every", "found 0", "more than nothing");
-    }
     let doc = "When rows are expected; always if not set.";
     let hours = reader.section("business_hours", doc, read_hours).optional();
     RowSettings { table, within, every, hours }

@@ -26,7 +26,7 @@ mod syslogng;
 mod watcher;
 
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
-pub use bt08::AUDIT_ROWS;
+pub use bt08::{AUDIT_ROWS, AuditTable, read_audit_table};
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};
 pub use rights::{Lack, unit_lines};

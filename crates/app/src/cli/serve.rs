@@ -11,7 +11,7 @@ use crate::reload::Reloader;
 use crate::scan_marker::ScanMarker;
 use crate::scheduler::{self, Runs};
 use crate::transport::tls;
-use crate::watch::{self as audit_watch, HeardOf, Surroundings, Watchers};
+use crate::watch::{self as audit_watch, HeardOf, RowsSeen, Surroundings, Watchers};
 use crate::{clock, environment, service};
 use anyhow::Context;
 use balefire_intake::Limits;
@@ -76,8 +76,9 @@ impl Serve {
         let core = core::start(&config, environment::terminal(), env!("CARGO_PKG_VERSION"))?;
         let current = watch::Sender::new(config.clone());
         let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
-        let heard = Arc::new(HeardOf::default());
-        let (watchers, watching) = audit_watch::open(&config, &core.inputs, surroundings(&core, &current, &heard));
+        let (heard, rows) = (Arc::new(HeardOf::default()), Arc::new(RowsSeen::default()));
+        let (watchers, watching) =
+            audit_watch::open(&config, &core.inputs, surroundings(&core, &current, (&heard, &rows)));
         let reloader = Reloader::new(place.config, overrides, current.clone(), (runs.clone(), watchers.clone()));
         let app = app((&core, &current, heard), reloader, (runs, watchers));
         let server = Server::bind(app.clone(), config.http.as_ref(), &config.socket).await?;
@@ -100,6 +101,7 @@ impl Serve {
         tasks.spawn(spool::follow(app.reception.clone(), stop.subscribe()));
         tasks.spawn(keepers.run(app.reception.clone(), stop.subscribe()));
         tasks.spawn(watching.run(core.mailbox.clone(), stop.subscribe()));
+        tasks.spawn(rows.ask(current.subscribe(), stop.subscribe()));
         service::tell(&[NotifyState::Ready]);
         let (reason, exit) = self.wait(&app, &core).await?;
         tracing::info!(reason, "stopping");
@@ -146,13 +148,18 @@ impl Serve {
     }
 }
 
-fn surroundings(core: &Core, current: &watch::Sender<Arc<Config>>, heard: &Arc<HeardOf>) -> Surroundings {
+fn surroundings(
+    core: &Core,
+    current: &watch::Sender<Arc<Config>>,
+    (heard, rows): (&Arc<HeardOf>, &Arc<RowsSeen>),
+) -> Surroundings {
     Surroundings {
         heard: heard.clone(),
         mailbox: core.mailbox.clone(),
         durable: core.durable.clone(),
         metrics: core.metrics.clone(),
         config: current.subscribe(),
+        rows: rows.clone(),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) use reference::reference;
 pub(crate) use resolve::{Input, InputKind, TailFrom};
 pub(crate) use schedules::{Records, Schedule};
 pub(crate) use schema::schema;
-pub(crate) use watch::Watching;
+pub(crate) use watch::{AuditRows, Watching};
 
 pub(crate) use substitute::{expanded, is_understood};
 pub(crate) use yaml::FILE_BYTES_MAX;

@@ -4,8 +4,11 @@
 use super::named::items_of;
 use super::people::People;
 use super::{Config, Finding, sources, yaml};
+use balefire_channels::{Host, PostgresTransport, Transport};
+use balefire_intake::normalise::assign;
+use balefire_model::Incident;
 use balefire_model::settings::{Node, Problem, Reader, Session, Value};
-use balefire_watch::{KINDS, Kind, Rules, Watched, read_rules};
+use balefire_watch::{AuditTable, KINDS, Kind, Packs, Rules, Watched, read_audit_table, read_packs, read_rules};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -24,17 +27,41 @@ pub(crate) struct Watching {
     pub(crate) watched: Vec<Watched>,
     /// How often one of the watchers is drilled by itself.
     pub(crate) drill_every: Option<Duration>,
+    /// Which events mean that audit logging was switched off elsewhere.
+    pub(crate) packs: Packs,
+    /// The table into which audit rows must keep coming.
+    pub(crate) audit_rows: Option<AuditRows>,
+}
+
+impl Watching {
+    /// Marks an incident whose events mean that audit logging was switched off elsewhere: it weighs at least what that does.
+    pub(crate) fn mark(&self, incident: &mut Incident) {
+        let Some(tampering) = self.packs.find(incident) else { return };
+        tampering.mark(incident);
+        if let Some(severity) = tampering.severity() {
+            assign(incident, severity.max(incident.severity));
+        }
+    }
+}
+
+/// A table of audit rows, and how to reach it.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditRows {
+    /// The table.
+    pub(crate) table: AuditTable,
+    /// The database.
+    pub(crate) postgres: Box<PostgresTransport>,
 }
 
 /// Reads the section; `None` where it is not there.
-pub(super) fn read_watch(reader: &Reader<'_>, people: &People) -> Option<Watching> {
+pub(super) fn read_watch(reader: &Reader<'_>, people: &People, host: &Host) -> Option<Watching> {
     let doc = "Whether audit logging works (NIST SP 800-171 3.3.4), and who hears when it does not: each watcher is ok, \
                failing, blind or unknown, and each change is an incident whose `detected_by` begins with `watch.`. See \
                docs/audit-watch.md.";
-    reader.section("watch", doc, |reader| read(reader, people)).optional()
+    reader.section("watch", doc, |reader| read(reader, people, host)).optional()
 }
 
-fn read(reader: &Reader<'_>, people: &People) -> Watching {
+fn read(reader: &Reader<'_>, people: &People, host: &Host) -> Watching {
     let rules = read_rules(reader);
     if let Some(team) = &rules.recipients
         && !people.has_team(team)
@@ -61,7 +88,32 @@ fn read(reader: &Reader<'_>, people: &People) -> Watching {
         }
         watched.extend(found);
     }
-    Watching { rules, watched, drill_every }
+    let (packs, audit_rows) = (read_packs(reader), read_audit_rows(reader, host));
+    Watching { rules, watched, drill_every, packs, audit_rows }
+}
+
+/// The database behind the kind `bt08`, whose other settings that kind reads itself.
+fn read_audit_rows(reader: &Reader<'_>, host: &Host) -> Option<AuditRows> {
+    let rows = reader.node("bt08")?.get("audit_rows")?;
+    let path = format!("{}.audit_rows", reader.path_of("bt08"));
+    let Some(node) = rows.get("postgres") else {
+        let (place, what) = (rows.place.clone(), "is missing".to_owned());
+        let hint = Some("add `postgres: {url: postgresql://...}` here".to_owned());
+        reader.session().report(Problem { place, path: format!("{path}.postgres"), what, allowed: None, hint });
+        return None;
+    };
+    let kind = balefire_channels::KINDS.iter().find(|kind| kind.key == "postgres").expect("the kind is in the list");
+    let inner = Reader::new(reader.session(), node, &format!("{path}.postgres"));
+    let channel = (kind.resolve)(&inner, host);
+    inner.finish();
+    // What is wrong with these was reported by the kind.
+    let load = |_: &str| Ok(String::new());
+    let session = Session::new(&load);
+    let table = read_audit_table(&Reader::new(&session, rows, &path));
+    match channel.transport() {
+        Transport::Postgres(postgres) => Some(AuditRows { table, postgres }),
+        other => unreachable!("the kind postgres asks for PostgreSQL, not for {other:?}"),
+    }
 }
 
 /// Two watchers of one name would be one to everybody who asks.
@@ -128,7 +180,7 @@ pub(crate) fn usual() -> Watching {
     let tree = tree.unwrap_or(Node { place: balefire_model::settings::Place::default(), value: Value::Null });
     let load = |path: &str| sources::read_secret(path);
     let session = Session::new(&load);
-    read(&Reader::new(&session, &tree, "watch"), &People::default())
+    read(&Reader::new(&session, &tree, "watch"), &People::default(), &Host::default())
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ mod worker;
 
 pub(crate) use console::Terminal;
 pub(crate) use notes::Notes;
-pub(crate) use postgres::Acknowledged;
+pub(crate) use postgres::{Acknowledged, Newest};
 pub(crate) use run::RunSource;
 pub(crate) use worker::Worker;
 

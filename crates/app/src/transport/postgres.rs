@@ -19,7 +19,9 @@ use tokio_postgres::{Client, Error, Row};
 use tokio_rustls::TlsConnector;
 
 mod dial;
+mod newest;
 use self::dial::{DialError, Wires, dial};
+pub(crate) use self::newest::Newest;
 
 /// What one statement carries: the server reads its list as a whole.
 const STATEMENT_BYTES_MAX: usize = 8 << 20;

@@ -1,11 +1,12 @@
 //! What watchers may ask of the running process. Answers from what others keep; decides nothing.
 
 use super::heard::HeardOf;
+use super::rows::RowsSeen;
 use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::{clock, http, ids};
-use balefire_watch::{Around, Heard, Moment, Own};
+use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Own, Rows};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ pub(crate) struct Surroundings {
     pub(crate) durable: Arc<Durable>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: watch::Receiver<Arc<Config>>,
+    pub(crate) rows: Arc<RowsSeen>,
 }
 
 impl Around for Surroundings {
@@ -33,6 +35,10 @@ impl Around for Surroundings {
 
     fn arrived(&self, nonce: &str) -> Option<Moment> {
         self.heard.arrived(nonce)
+    }
+
+    fn rows(&self, watcher: &str) -> Option<Rows> {
+        (watcher == AUDIT_ROWS).then(|| self.rows.last()).flatten()
     }
 
     fn own(&self) -> Option<Own> {

@@ -216,7 +216,8 @@ impl Desk {
         for change in &changes {
             let subject = Subject { name, kind: &seat.note.kind, target: &seat.note.target };
             let told = incident::of(subject, change, now.wall);
-            let failure = change.failure.id.as_str();
+            let (id, thing) = change.failure.key();
+            let failure = &if thing.is_empty() { id.to_owned() } else { format!("{id} {thing}") };
             match &change.what {
                 What::Began | What::Worse => seat.note.tell(failure, told.id),
                 What::Happened => {}

@@ -63,7 +63,7 @@ pub(super) fn of(subject: Subject<'_>, change: &Change, now: Timestamp) -> Arc<I
     }
     let is_over = matches!(change.what, What::Over(_));
     // What has no end is known again only where it is the same: two rules that were deleted are two matters.
-    let distinct = if change.what == What::Happened { failure.summary.as_str() } else { "" };
+    let distinct = if change.what == What::Happened { failure.summary.as_str() } else { failure.of.as_str() };
     finished(
         now,
         Draft {

@@ -7,6 +7,7 @@ mod heard;
 mod incident;
 mod note;
 mod once;
+mod rows;
 mod runner;
 mod status;
 mod teller;
@@ -16,6 +17,7 @@ pub(crate) use desk::Refusal;
 pub(crate) use heard::{Count, HeardOf};
 pub(crate) use incident::sample;
 pub(crate) use once::once;
+pub(crate) use rows::RowsSeen;
 pub(crate) use status::{Status, lacks};
 
 use crate::clock;
