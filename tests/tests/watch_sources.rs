@@ -85,7 +85,8 @@ fn a_source_without_its_heartbeat_is_told_until_it_sends_again() {
 
 #[test]
 fn a_stranger_is_told_once() {
-    let (site, server) = started("  source:\n  - {id: fw-01, heartbeat: {every: 1h}}\n  - {match: '*', expected: false}\n");
+    let (site, server) =
+        started("  source:\n  - {id: fw-01, heartbeat: {every: 1h}}\n  - {match: '*', expected: false}\n");
     beat(&server);
     beat(&server);
     let unknown = wait_for_told(&server, "source:unknown:*", ("watch.source.unknown", "happened"));
@@ -141,12 +142,15 @@ fn an_event_that_switches_logging_off_is_marked_and_ends_with_the_event_that_swi
     let stop = call("StopLogging");
     let stopped = server.show(&stop);
     let incident = &stopped["incident"];
-    assert_eq!((&incident["severity"], &incident["labels"]["audit_failure"]), (&json!("critical"), &json!("aws.cloudtrail.stop")));
+    assert_eq!(
+        (&incident["severity"], &incident["labels"]["audit_failure"]),
+        (&json!("critical"), &json!("aws.cloudtrail.stop"))
+    );
     assert_eq!(incident["nist_controls"], json!(["3.3.4"]));
     let other = server.show(&server.accept(&json!({"title": "log cleared", "severity": "low",
         "events": [{"EventID": 1102, "Channel": "Security", "Hostname": "dc1"}]})));
     assert_eq!(other["incident"]["severity"], "critical", "the severity of the configuration");
-    assert_eq!(other["incident"]["fingerprint"] == incident["fingerprint"], false);
+    assert_ne!(other["incident"]["fingerprint"], incident["fingerprint"]);
     let start = call("StartLogging");
     wait::within(PATIENCE, "the trail logs again", || {
         let state = server.show(&stop)["state"].clone();
@@ -180,9 +184,8 @@ fn audit_rows_that_do_not_come_are_critical_and_a_database_that_is_gone_is_blind
                   created_at TIMESTAMPTZ NOT NULL DEFAULT now()); CREATE INDEX ON public.audit_events (created_at);";
     let Some(mut postgres) = Postgres::start(schema) else { return };
     let url = format!("postgresql://{USER}:{PASSWORD}@{}/{DATABASE}", postgres.address);
-    let (_site, mut server) = started(&format!(
-        "  bt08: {{audit_rows: {{postgres: {{url: \"{url}\"}}, within: 3s, every: 300ms}}}}\n"
-    ));
+    let (_site, mut server) =
+        started(&format!("  bt08: {{audit_rows: {{postgres: {{url: \"{url}\"}}, within: 3s, every: 300ms}}}}\n"));
     let row = "INSERT INTO public.audit_events (action) VALUES ('login')";
     postgres.run(row);
     wait_for_told(&server, "bt08.rows", ("watch.bt08.no_rows", "began"));

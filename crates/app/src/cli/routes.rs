@@ -83,6 +83,9 @@ impl Test {
                         let kind = draft.kind;
                         let mut incident = normalise(draft, &context);
                         config::weigh(&loaded.config.finding_rules, kind, &mut incident);
+                        if let Some(watching) = &loaded.config.watch {
+                            watching.mark(&mut incident);
+                        }
                         self.test(&loaded.config, &incident, now, output)?;
                     }
                     Err(error) => {
