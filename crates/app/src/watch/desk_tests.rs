@@ -3,7 +3,7 @@
 use super::super::note;
 use super::*;
 use balefire_model::Severity;
-use balefire_watch::{Failure, Heard, Own, Plan, State};
+use balefire_watch::{Failure, Heard, Own, Packs, Plan, State};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -97,7 +97,13 @@ fn watching(scene: &Arc<Scene>, names: &[(&str, u8)]) -> Watching {
         under: Vec::new(),
         plan: Arc::new(Settings { level: *level, scene: scene.clone() }),
     };
-    Watching { rules: Rules::default(), watched: names.iter().map(watched).collect(), drill_every: None }
+    Watching {
+        rules: Rules::default(),
+        watched: names.iter().map(watched).collect(),
+        drill_every: None,
+        packs: Packs::default(),
+        audit_rows: None,
+    }
 }
 
 impl Bench {
