@@ -109,6 +109,21 @@ fn a_failure_is_told_once_over_crashes_and_reloads_and_ends_with_its_proof() {
 }
 
 #[test]
+fn what_is_over_is_resolved_also_where_repeats_are_not_looked_for() {
+    let without = |watch: &str| format!("dedup: {{enabled: false}}\n{}", configuration(watch));
+    let site = Site::new(&without(FULL));
+    let server = site.start();
+    wait_for_state(&server, "capacity:/", "failing");
+    site.configure(&without(ROOMY));
+    assert!(site.run(&["reload"]).status.success());
+    wait_for_told(
+        &server,
+        "capacity:/",
+        &[("watch.capacity.bytes", "began", "resolved"), ("watch.capacity.bytes", "over", "resolved")],
+    );
+}
+
+#[test]
 fn what_cannot_be_seen_is_told_as_blind_with_its_cure_and_is_over_when_it_is_seen() {
     let site = Site::new(&configuration(HIDDEN));
     let server = site.start();
