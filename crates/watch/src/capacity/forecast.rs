@@ -33,7 +33,8 @@ pub(super) struct Growth {
     fine: VecDeque<Point>,
     coarse: VecDeque<Point>,
     kept: Option<Kept>,
-    now: Option<Moment>,
+    /// From the clock that nobody sets to the wall clock. Small differences are no change: what is kept would change with them.
+    offset: Option<i64>,
 }
 
 /// What a restart must know: the points by the wall clock.
@@ -63,7 +64,7 @@ impl Growth {
             let place = |points: Vec<Point>| points.into_iter().map(|(at, used)| (at - offset(now), used)).collect();
             (self.fine, self.coarse) = (place(kept.fine), place(kept.coarse));
         }
-        self.now = Some(now);
+        self.offset = self.offset.filter(|known| known.abs_diff(offset(now)) <= 2).or(Some(offset(now)));
         let at = seconds(now);
         keep(&mut self.fine, FINE, (at, used));
         keep(&mut self.coarse, COARSE, (at, used));
@@ -77,7 +78,7 @@ impl Growth {
     }
 
     pub(super) fn memory(&self) -> Option<Kept> {
-        let offset = offset(self.now?);
+        let offset = self.offset?;
         let points = |points: &VecDeque<Point>| points.iter().map(|(at, used)| (at + offset, *used)).collect();
         Some(Kept { fine: points(&self.fine), coarse: points(&self.coarse) })
     }
@@ -185,6 +186,17 @@ mod tests {
         now.boot = Duration::from_secs(20);
         after.take(now, (3 * HOUR + 600) * 10);
         assert_eq!(hours(after.forecast(HOUR * 20).soon), Some(2.0));
+    }
+
+    #[test]
+    fn what_is_kept_does_not_change_from_second_to_second() {
+        let mut growth = grown(1, |second| second);
+        let kept = |growth: &Growth| serde_json::to_value(growth.memory().unwrap()).unwrap();
+        let before = kept(&growth);
+        let mut now = at(HOUR + 1);
+        now.boot += Duration::from_millis(999);
+        growth.take(now, 5_000);
+        assert_eq!(kept(&growth), before);
     }
 
     #[test]

@@ -104,7 +104,8 @@ pub(super) struct Identity {
     /// The same by the clock that nobody sets.
     #[serde(skip)]
     pub(super) grew_at: Option<Moment>,
-    /// When it was seen last as it should be.
+    /// When it was seen last as it should be. Not kept: what is kept must not change while the file does not.
+    #[serde(skip)]
     seen: Option<Timestamp>,
     #[serde(skip)]
     absent: Option<Moment>,
@@ -302,6 +303,18 @@ mod tests {
         assert_eq!(check(&[(1, "one two", false), (2, "three", true)]), [[""; 0]; 2]);
         // copytruncate under a writer that does not append: the file has a hole where the old lines were.
         assert_eq!(check(&[(1, "one two", false), (1, "\0\0\0\0\0\0\0three", true)]), [[""; 0]; 2]);
+    }
+
+    #[test]
+    fn what_is_kept_changes_only_with_the_file() {
+        let mut identity = Identity::default();
+        let first = sample(&identity, 1, "one");
+        identity.read(at(0), &first);
+        let kept = serde_json::to_value(&identity).unwrap();
+        let later = Moment { wall: Timestamp::from_second(1_900_000_000).unwrap(), ..at(9_000) };
+        assert!(identity.is_unchanged(&first.facts));
+        identity.still(later);
+        assert_eq!(serde_json::to_value(&identity).unwrap(), kept);
     }
 
     #[test]
