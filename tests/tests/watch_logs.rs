@@ -142,13 +142,13 @@ fn rsyslog_that_loses_messages_is_told_though_its_own_counters_of_failure_stay_a
     let server = site.start();
     wait_ok(&server, "rsyslog.queue");
     rsyslog.send(400);
-    let failing = wait_failing(&server, "rsyslog.queue", "syslog.queue_loss");
-    assert!(failing["failures"].to_string().contains("fwd queue discarded"), "{failing}");
+    // It is over when two intervals were clean; the incident stays.
+    let incidents = wait_incidents(&server, "syslog.queue_loss", 1);
+    assert!(incidents[0].to_string().contains("fwd queue discarded"), "{incidents:?}");
+    let failing = wait_failing(&server, "rsyslog.queue", "syslog.queue_growth");
     assert!(!ids(&failing).contains(&"syslog.action_failed".to_owned()), "{failing}");
-    wait_failing(&server, "rsyslog.queue", "syslog.queue_growth");
     // Nothing was lost on the way in.
     assert_eq!(ids(&watcher(&server, "rsyslog.balance")), Vec::<String>::new());
-    wait_incidents(&server, "syslog.queue_loss", 1);
 }
 
 #[test]
@@ -162,10 +162,12 @@ fn rsyslog_that_refuses_messages_or_falls_silent_is_told_and_two_clean_intervals
     let server = site.start();
     wait_ok(&server, "rsyslog.balance");
     rsyslog.send(303);
-    let failing = wait_failing(&server, "rsyslog.balance", "syslog.input_loss");
-    let lost = failing["failures"][0]["loss"]["count"].as_u64().expect("a count");
-    assert!((270..=303).contains(&lost), "{failing}");
-    wait_failing(&server, "rsyslog.queue", "syslog.action_failed");
+    let incidents = wait_incidents(&server, "syslog.input_loss", 1);
+    let first = incidents[incidents.len() - 1]["id"].as_str().expect("an id");
+    let shown = server.show(first);
+    let lost = shown["incident"]["labels"]["loss"].as_str().and_then(|lost| lost.parse::<u64>().ok());
+    assert!(lost.is_some_and(|lost| (100..=303).contains(&lost)), "{shown}");
+    wait_incidents(&server, "syslog.action_failed", 1);
     wait_ok(&server, "rsyslog.balance");
     wait_ok(&server, "rsyslog.queue");
     rsyslog.stop();
@@ -182,12 +184,11 @@ fn syslog_ng_that_drops_messages_or_does_not_answer_is_told() {
     wait_ok(&server, "syslogng");
     let sent = 400;
     syslog_ng.send(sent);
-    // What is dropped is in the next answer, and what is kept in one after that.
-    let failing = wait_failing(&server, "syslogng", "syslogng.loss");
-    assert!(failing["failures"].to_string().contains("dead#0"), "{failing}");
-    wait_failing(&server, "syslogng", "syslogng.queue_growth");
+    // What is dropped is in the next answer, and over two answers later; the incident stays.
     let incidents = wait_incidents(&server, "syslogng.loss", 1);
-    assert!(incidents[0].to_string().contains("dropped"), "{incidents:?}, {KEPT} of {sent} are kept");
+    let told = incidents[0].to_string();
+    assert!(told.contains("dead#0") && told.contains("dropped"), "{told}, {KEPT} of {sent} are kept");
+    wait_failing(&server, "syslogng", "syslogng.queue_growth");
     syslog_ng.stop();
     wait_failing(&server, "syslogng", "syslogng.silent");
 }
