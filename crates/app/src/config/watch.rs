@@ -188,6 +188,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn audit_rows_need_a_database_and_each_mistake_is_told_once() {
+        let problems = |rows: &str| {
+            let text = format!("bt08: {{audit_rows: {rows}}}\n");
+            let tree = yaml::parse(&text, &"b.yaml".into()).node.expect("it is YAML");
+            let load = |_: &str| Ok(String::new());
+            let session = Session::new(&load);
+            let reader = Reader::new(&session, &tree, "watch");
+            read(&reader, &People::default(), &Host::default());
+            reader.finish();
+            session.problems().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let [missing] = &problems("{table: t}")[..] else { panic!("one problem") };
+        assert!(missing.contains("watch.bt08.audit_rows.postgres: is missing"), "{missing}");
+        let url = "postgres: {url: \"postgresql://reader@db/eqmon\"}";
+        assert_eq!(problems(&format!("{{{url}, table: s.t, column: at}}")), Vec::<String>::new());
+        let [table] = &problems(&format!("{{{url}, table: 'a b'}}"))[..] else { panic!("one problem") };
+        assert!(table.contains("watch.bt08.audit_rows.table: found \"a b\"; allowed: NAME or SCHEMA.NAME"), "{table}");
+    }
+
+    #[test]
     fn what_is_watched_anyhow_has_no_mistake() {
         let usual = usual();
         let names: Vec<&str> = usual.watched.iter().map(|watched| watched.name.as_str()).collect();

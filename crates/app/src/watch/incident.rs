@@ -293,6 +293,9 @@ mod tests {
     fn what_becomes_worse_is_the_same_matter_and_what_happens_twice_differently_is_two() {
         let (began, worse) = (of(SUBJECT, &change(What::Began), now()), of(SUBJECT, &change(What::Worse), now()));
         assert_eq!(began.fingerprint, worse.fingerprint);
+        let mut other = change(What::Began);
+        other.failure.of = "fw-02".to_owned();
+        assert_ne!(of(SUBJECT, &other, now()).fingerprint, began.fingerprint, "another thing is another matter");
         let first = change(What::Happened);
         let mut second = first.clone();
         second.failure.summary.push('!');
