@@ -17,6 +17,7 @@ mod look;
 mod own;
 mod packs;
 pub mod posture;
+pub mod report;
 mod rights;
 mod rsyslog;
 mod rules;

@@ -1,6 +1,9 @@
 //! `balefire watch`: whether audit logging works, what cannot be seen and what would cure that, and what people do about
 //! watchers.
 
+mod posture;
+mod report;
+
 use super::client::{ClientError, Question, Reach};
 use super::output::{self, Output, Screen};
 use super::table::{Cell, table};
@@ -28,6 +31,10 @@ pub(crate) enum Watch {
     Drill(Drill),
     /// Say that a watcher is not expected any more
     Retire(Retire),
+    /// Hold the settings of auditd, and of what belongs to it, against a STIG
+    Posture(posture::Posture),
+    /// Report on alerts of failing audit logging, for an assessor
+    Report(report::Report),
 }
 
 impl Watch {
@@ -37,6 +44,8 @@ impl Watch {
             Watch::Caps(command) => command.run(place, output),
             Watch::Drill(command) => command.run(place, output),
             Watch::Retire(command) => command.run(place, output),
+            Watch::Posture(command) => command.run(place, output),
+            Watch::Report(command) => command.run(place, output),
         }
     }
 }

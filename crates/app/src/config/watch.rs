@@ -134,7 +134,7 @@ fn report_repeated(reader: &Reader<'_>, kind: &Kind, (before, found): (&[Watched
 }
 
 /// The team whose members must hear of every failure, where it does not come to two people and two kinds of channel.
-pub(super) fn findings(config: &Config) -> Option<Finding> {
+pub(crate) fn findings(config: &Config) -> Option<Finding> {
     let team = config.watch.as_ref()?.rules.recipients.as_ref()?;
     let (people, kinds) = told(config, team);
     if people.len() >= LEAST && kinds.len() >= LEAST {

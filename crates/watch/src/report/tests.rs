@@ -1,0 +1,182 @@
+//! Incidents as an export has them.
+
+use super::*;
+use serde_json::json;
+
+fn at(second: u32) -> String {
+    format!("2026-11-22T02:{:02}:{:02}Z", second / 60, second % 60)
+}
+
+struct Told<'a> {
+    change: &'a str,
+    second: u32,
+    failure: &'a str,
+    deliveries: Value,
+}
+
+fn incident(told: &Told<'_>) -> Value {
+    let Told { change, second, failure, deliveries } = told;
+    let proof = if *change == "over" { "\nHow that is known: the log grew by 512 bytes" } else { "" };
+    json!({
+        "incident": {
+            "id": format!("id-{second}"), "title": "auditd <b>writes</b> nothing", "source": "balefire",
+            "detected_by": format!("watch.{failure}"), "severity": if *change == "worse" { "critical" } else { "high" },
+            "received_at": at(*second), "fingerprint": format!("matter-{failure}"),
+            "description": format!("Watcher: x (y)\nCause: disk <full>\nWhat to do: resume it{proof}"),
+            "labels": { "watcher": "auditd.writing", "kind": "auditd", "target": "/var/log/audit", "failure": failure,
+                "change": change, "first_bad": at(100), "detected": at(104), "loss": "602", "loss_unit": "records", "lasted": "300" },
+        },
+        "accepted_at_position": 7, "deliveries": deliveries,
+        "changes": [{ "at": at(130), "state": "acked", "by": "anna", "comment": "on it" },
+            { "at": at(500), "state": "resolved", "by": "balefire", "comment": "" }],
+        "notes": [{ "at": at(140), "by": "ben", "text": "made room" }], "assignments": [],
+    })
+}
+
+fn delivered(second: u32) -> Value {
+    json!([{ "channel": "mail", "status": "delivered", "last_at": at(second), "last_outcome": { "delivered": { "receipt": "250 ok queued as 1" } } },
+        { "channel": "slack", "status": { "retrying": at(999) }, "last_at": at(second), "last_outcome": { "deferred": { "detail": "429" } } }])
+}
+
+fn facts() -> Facts {
+    Facts {
+        framework: Framework::R2,
+        period: Period { since: at(0).parse().unwrap(), until: at(3000).parse().unwrap() },
+        made: at(3000).parse().unwrap(),
+        host: "web-1".to_owned(),
+        parameters: Parameters {
+            max_detect_s: 10.0,
+            max_notify_s: 60.0,
+            escalate: vec!["after 15m one step worse".to_owned()],
+            blind: "medium".to_owned(),
+            recipients: Some("audit-failure".to_owned()),
+            drills: None,
+        },
+        recipients: Vec::new(),
+        watchers: vec![
+            json!({ "name": "kernel.status", "state": "blind", "blind": { "why": "EPERM", "cure": "CAP_AUDIT_CONTROL" } }),
+        ],
+        not_configured: vec!["canary".to_owned()],
+        remarks: Vec::new(),
+    }
+}
+
+fn life() -> Vec<Value> {
+    let told = |change, second, deliveries| incident(&Told { change, second, failure: "audit.suspended", deliveries });
+    // The newest first, as an export has them.
+    vec![told("over", 404, json!([])), told("worse", 300, delivered(301)), told("began", 104, delivered(110))]
+}
+
+#[test]
+fn what_began_became_worse_and_ended_is_one_case_with_every_field() {
+    let report = report(facts(), &life());
+    assert_eq!(report.failures.len(), 1);
+    let case = &report.failures[0];
+    assert_eq!((case.failure.as_str(), case.severity.as_str()), ("audit.suspended", "critical"));
+    assert_eq!((case.detect_s, case.notify_s, case.lasted_s), (Some(4.0), Some(6.0), Some(300.0)));
+    assert_eq!(case.recovered.map(|time| time.to_string()), Some("2026-11-22T02:06:44Z".to_owned()));
+    assert_eq!(case.proof, "the log grew by 512 bytes");
+    assert_eq!((case.cause.as_str(), case.remediation.as_str()), ("disk <full>", "resume it"));
+    assert_eq!(case.loss.as_deref(), Some("602 records"));
+    assert_eq!(case.told[0].answer, "250 ok queued as 1");
+    assert_eq!((case.told[1].status.as_str(), case.told[1].answer.as_str()), ("retrying", "429"));
+    assert_eq!(case.acknowledged[0], "acked by anna at 2026-11-22T02:02:10Z: on it");
+    assert!(case.actions.iter().any(|action| action.ends_with("made room")));
+    assert_eq!(case.evidence, ["id-104 (record 7)", "id-300 (record 7)", "id-404 (record 7)"]);
+    assert_eq!((report.detection.met, report.notification.met, report.notification.missed), (1, 1, 0));
+}
+
+#[test]
+fn what_came_too_late_or_never_is_missed_and_what_another_explains_is_not_counted() {
+    let told = |failure, deliveries| incident(&Told { change: "began", second: 104, failure, deliveries });
+    let mut explained = told("file.stalled", json!([]));
+    explained["incident"]["labels"]["parent"] = json!("kernel.owner");
+    let all = [
+        told("audit.lost", delivered(110)),
+        told("file.missing", delivered(200)),
+        told("file.perm", json!([])),
+        explained,
+    ];
+    let report = report(facts(), &all);
+    let notification = &report.notification;
+    assert_eq!((notification.met, notification.missed, notification.max_s), (1, 2, Some(96.0)));
+    assert_eq!(report.failures.len(), 4);
+}
+
+#[test]
+fn a_drill_is_no_failure_and_what_is_no_audit_failure_is_passed_over() {
+    let mut drill =
+        incident(&Told { change: "began", second: 104, failure: "watch.drill", deliveries: delivered(105) });
+    drill["incident"]["labels"]["drill"] = json!("true");
+    let other = json!({ "incident": { "source": "http", "detected_by": "watch.audit.lost", "labels": {} } });
+    let mailed = json!({ "incident": { "source": "socket", "detected_by": "audit.space_low", "received_at": at(5), "title": "Audit",
+        "labels": { "failure": "audit.space_low", "program": "auditd", "host": "web-1" } } });
+    let report = report(facts(), &[drill, other, mailed]);
+    assert_eq!((report.drills.len(), report.failures.len()), (1, 1));
+    assert_eq!((report.drill_notification.met, report.failures[0].watcher.as_str()), (1, "auditd"));
+}
+
+#[test]
+fn what_cannot_be_seen_and_what_is_not_configured_is_said() {
+    let report = report(facts(), &[]);
+    assert_eq!(
+        report.not_covered,
+        [
+            "kernel.status is blind: EPERM; cured by CAP_AUDIT_CONTROL",
+            "canary is not configured: nothing of it is watched",
+        ]
+    );
+}
+
+#[test]
+fn the_page_has_every_section_and_a_hostile_text_is_only_text() {
+    let mut hostile = life();
+    hostile[2]["incident"]["title"] = json!("<script>alert(1)</script>\u{1b}[31m");
+    let page = page(&report(facts(), &hostile));
+    for section in [
+        "Controls",
+        "Parameters in force",
+        "Recipients",
+        "Types of failure",
+        "Watchers",
+        "What is not covered",
+        "Latencies",
+        "Timeline",
+        "Failures (1)",
+        "Drills (0)",
+        "3.3.4[c]",
+        "disk &lt;full&gt;",
+        "250 ok queued as 1",
+    ] {
+        assert!(page.contains(section), "{section}");
+    }
+    assert!(!page.contains("<script") && !page.contains('\u{1b}'), "{page}");
+}
+
+#[test]
+fn each_framework_has_controls() {
+    for (word, framework) in Framework::WORDS {
+        assert_eq!((Framework::parse(word), framework.as_str()), (Some(framework), word));
+        assert!(!framework.controls().is_empty());
+    }
+    assert_eq!(Framework::parse("iso"), None);
+}
+
+#[test]
+fn every_type_of_failure_in_the_catalogue_is_one_that_a_watcher_tells() {
+    fn texts(directory: &std::path::Path, all: &mut String) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with("report") => {}
+                true => texts(&path, all),
+                false => all.push_str(&std::fs::read_to_string(&path).unwrap()),
+            }
+        }
+    }
+    let mut all = String::new();
+    texts(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+    let missing: Vec<_> =
+        CATALOGUE.iter().map(|known| known.id).filter(|id| !all.contains(&format!("\"{id}\""))).collect();
+    assert_eq!(missing, [""; 0]);
+}
