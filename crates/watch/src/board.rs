@@ -103,11 +103,16 @@ pub const BLIND: &str = "watch.blind";
 /// What it is called that a watcher is expected and is not in the configuration any more.
 pub const NOT_CONFIGURED: &str = "watch.not_configured";
 
+/// So long after its explanation has ended a failure may end, too, before it is told as one of its own.
+const GRACE: Duration = Duration::from_secs(10);
+
 struct Entry {
     standing: Standing,
     under: Vec<String>,
     /// When each open failure was first seen, by the clock that nobody sets.
     began: BTreeMap<(String, String), Moment>,
+    /// Since when nothing explains any more what something explained.
+    unexplained: Option<Moment>,
 }
 
 /// All watchers.
@@ -137,7 +142,7 @@ impl Board {
         }
         let standing = kept.unwrap_or_default();
         let began = standing.open.iter().map(|open| (owned(open.failure.key()), earlier(now, open.detected))).collect();
-        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began });
+        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began, unexplained: None });
     }
 
     /// This watcher is not expected any more: what was wrong is over because somebody said so.
@@ -311,10 +316,15 @@ impl Entry {
         (rules, explains): (&Rules, Option<&str>),
         changes: &mut Vec<Change>,
     ) {
+        let is_explained = self.standing.open.iter().any(|open| open.because_of.is_some());
+        let since = self.unexplained.filter(|_| explains.is_none() && is_explained);
+        self.unexplained = since.or(Some(now)).filter(|_| explains.is_none() && is_explained);
+        // What explained it is over a moment before it is: its own next look shall say so first.
+        let is_fresh = self.unexplained.is_some_and(|since| now.since(since) < GRACE);
         for open in &mut self.standing.open {
             let lasted = self.began.get(&owned(open.failure.key())).map_or(Duration::ZERO, |began| now.since(*began));
             let explained = explains.filter(|_| !is_of_the_watcher(&open.failure.id));
-            open.because_of = open.because_of.take().filter(|_| explained.is_some());
+            open.because_of = open.because_of.take().filter(|_| explained.is_some() || is_fresh);
             if open.because_of.is_some() {
                 continue;
             }
@@ -440,7 +450,21 @@ mod tests {
         assert_eq!((child[0].severity, child[0].because_of.as_deref()), (Severity::Info, Some("kernel.owner")));
         assert!(board.tick(at(6)).is_empty());
         board.take(at(10), "kernel.owner", Look::ok("row 105"));
-        assert_eq!(told(&board.tick(at(11))), [("canary.lost", &What::Worse, Severity::Medium)]);
+        assert!(board.tick(at(11)).is_empty(), "it may be over with its next look");
+        assert!(board.tick(at(20)).is_empty());
+        assert_eq!(told(&board.tick(at(21))), [("canary.lost", &What::Worse, Severity::Medium)]);
+    }
+
+    #[test]
+    fn what_is_over_soon_after_its_cause_is_never_told_as_one_of_its_own() {
+        let mut board = board(&[("kernel.owner", &[]), ("canary:audit", &["kernel.owner"])]);
+        board.take(at(1), "kernel.owner", failing("kernel.owner_lost"));
+        board.take(at(5), "canary:audit", failing("canary.lost"));
+        board.take(at(10), "kernel.owner", Look::ok("row 105"));
+        assert!(board.tick(at(15)).is_empty());
+        let over = board.take(at(16), "canary:audit", Look::ok("nonce abc arrived"));
+        assert!(matches!(over[0].what, What::Over(_)));
+        assert!(board.tick(at(60)).is_empty());
     }
 
     #[test]

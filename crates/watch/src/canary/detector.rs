@@ -9,6 +9,9 @@ use std::time::Duration;
 /// As many that were missed are remembered: a late arrival is a delay and no loss.
 const LATE_MAX: usize = 16;
 
+/// While they are missed, one is sent so often.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// While one is under way it is looked for so often.
 pub(crate) const LOOKING: Duration = Duration::from_millis(500);
 
@@ -92,6 +95,8 @@ impl Detector {
     /// Whether the next one is to be sent now. After a missed one it is at once: what fails is to be known soon.
     pub(crate) fn is_due(&self, now: Moment) -> bool {
         match &self.under_way {
+            // What is over is to be known soon, too.
+            Some(way) if self.told.is_some() => now.since(way.sent) >= self.limits.deadline.min(RETRY),
             Some(way) => now.since(way.sent) >= self.limits.deadline,
             None => self.last_sent.is_none_or(|last| now.since(last) >= self.limits.every),
         }
