@@ -26,6 +26,7 @@ mod source;
 mod syslogng;
 mod watcher;
 
+pub use auditd::{Plugin, PluginEnd, PluginTold};
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
 pub use bt08::{AUDIT_ROWS, AuditTable, read_audit_table};
 pub use look::{Failure, Look, Loss, Moment, Sight};

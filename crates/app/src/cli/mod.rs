@@ -1,5 +1,6 @@
 //! The command line: one file a command. Exit codes are the same for all of them and stand in the help.
 
+mod auditd_plugin;
 mod channels;
 mod check;
 mod client;
@@ -130,6 +131,8 @@ enum Command {
     Journal(journal::Journal),
     /// Build the view of the journal anew; no server may run
     Rebuild(rebuild::Rebuild),
+    /// Watch auditd as its plugin: told at once when it ends or stops to write, with the records kept
+    AuditdPlugin(auditd_plugin::AuditdPlugin),
     /// Make tokens for senders
     #[command(subcommand)]
     Token(token::Token),
@@ -191,6 +194,7 @@ impl Command {
             Command::DeadLetters(command) => command.run(place, output),
             Command::Runs(command) => command.run(place, output),
             Command::Watch(command) => command.run(place, output),
+            Command::AuditdPlugin(command) => command.run(place, output),
             Command::Templates(command) => command.run(place, output),
             Command::Check(command) => command.run(place, output),
             Command::Import(command) => command.run(output),

@@ -1,9 +1,12 @@
 //! The kind `auditd`: whether auditd writes what it takes, whether it has room to, and what it says of itself.
 
+mod plugin;
 mod space;
 mod spool;
 mod state;
 mod writing;
+
+pub use plugin::{Plugin, PluginEnd, PluginTold};
 
 use crate::kernel::AUDIT_LOG;
 use crate::posture::{self, Profile};

@@ -156,21 +156,15 @@ impl WritingWatcher {
         let Some(spool) = self.spool.as_mut().filter(|_| self.stream.is_some()) else { return look };
         let was_spooling = std::mem::replace(&mut self.is_spooling, is_failing);
         let Look { sight, mut events } = look;
-        let kept = match (was_spooling, is_failing) {
-            // What waits already was not written either.
-            (false, true) => spool.keep(self.waiting.iter().map(|(_, _, line)| line.as_str())),
-            (true, true) => {
-                let old = self.waiting.len().saturating_sub(fresh);
-                spool.keep(self.waiting.iter().skip(old).map(|(_, _, line)| line.as_str()))
-            }
-            (true, false) => {
-                let path = spool.path().display().to_string();
-                events.push(alternate(spool.end(), self.dropped, &path));
-                self.dropped = 0;
-                Ok(())
-            }
-            (false, false) => Ok(()),
-        };
+        let is_kept = was_spooling || is_failing;
+        // What waits when it begins was not written either; after that, what is new. The last ones may be in the log as well.
+        let old = if was_spooling { self.waiting.len().saturating_sub(fresh) } else { 0 };
+        let lines = self.waiting.iter().skip(old).map(|(_, _, line)| line.as_str());
+        let kept = if is_kept { spool.keep(lines) } else { Ok(()) };
+        if was_spooling && !is_failing {
+            let path = spool.path().display().to_string();
+            events.push(alternate(spool.end(), std::mem::take(&mut self.dropped), &path));
+        }
         let sight = match (kept, sight) {
             (Ok(()), sight) => sight,
             (Err(error), Sight::Failing(mut failures)) => {
@@ -316,7 +310,7 @@ impl Detector {
     }
 }
 
-fn suspended(summary: String, cause: &str) -> Failure {
+pub(super) fn suspended(summary: String, cause: &str) -> Failure {
     Failure::new("audit.suspended", Severity::Critical, summary)
         .caused_by(cause)
         .cured_by("make room (df), then auditctl --signal resume (SIGUSR2): room alone does not resume it")
