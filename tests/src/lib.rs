@@ -27,6 +27,7 @@ pub mod storm;
 pub mod stubborn;
 pub mod syslog_ng;
 pub mod terminal;
+pub mod vm;
 pub mod wait;
 
 /// Says on standard error why a test does not run here.

@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask ci | tidy | bench`. Knows the repository and its tools; nothing of the
+//! The repository's own commands: `cargo xtask ci | tidy | bench | vm`. Knows the repository and its tools; nothing of the
 //! product links against it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a terminal")]
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod tidy;
 mod tree;
+mod vm;
 mod workspace;
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ cargo xtask COMMAND
   ci [--quick]          everything that must hold before a change is merged; --quick leaves out what takes minutes
   tidy                  the house rules that a compiler does not know
   bench [NAME]          measures the built binary; without a name: lists the benches and their options
+  vm [WORDS]            fails audit for real in a virtual machine, all scenarios or those whose test has WORDS in its name
 ";
 
 fn main() -> ExitCode {
@@ -45,11 +47,12 @@ fn run(arguments: &[String]) -> Result<bool> {
         "tidy" if rest.is_empty() => tidy::run(&root),
         "tidy" => bail!("tidy takes no arguments, found {:?}", rest[0]),
         "bench" => bench::run(rest),
+        "vm" => vm::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)
         }
-        other => bail!("no command {other:?}; allowed: ci, tidy, bench"),
+        other => bail!("no command {other:?}; allowed: ci, tidy, bench, vm"),
     }
 }
 
