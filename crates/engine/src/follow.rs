@@ -135,6 +135,8 @@ impl Engine {
             let (rule, what) = match pending.reason {
                 Reason::Escalated => (RESOLVED_FIRST, "escalation"),
                 Reason::Repeated => (RESOLVED_FIRST, "message that it came again"),
+                // Whose it was is still of interest to who keeps it.
+                Reason::Acked => continue,
                 _ if wants_open => (OPEN_ONLY, "message"),
                 _ => continue,
             };

@@ -71,6 +71,8 @@ fn config(random: &mut Random, number: u64, left_out: Option<&str>) -> Config {
         policy.collects = channel.runs().is_some() && aside.chance(500);
         policy.marks = aside.chance(500);
         policy.repeats = *name == STEADY || aside.chance(150);
+        // Drawn aside once more: notes of acknowledgements do not change what else the seed's life is made of.
+        policy.hears_acks = policy.follows_up && Random::new(random.clone().next() ^ 11).chance(400);
         if gathers && *name != STEADY && aside.chance(600) {
             gather(&mut aside, &mut policy);
         }

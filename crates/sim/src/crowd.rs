@@ -7,8 +7,8 @@ use crate::plan::SECOND;
 use crate::process::{Letter, Process, ReplyTo};
 use crate::random::Random;
 use crate::world::{BEGINNING, World};
-use balefire_engine::{Answer, DeadLetterFilter, DeadLetterOrder, Input, Submission};
-use balefire_model::record::{InputRead, ReportStep, Reporting, StateChanged};
+use balefire_engine::{AckSeen, AcksSeen, Answer, DeadLetterFilter, DeadLetterOrder, Input, Submission};
+use balefire_model::record::{Assigned, InputRead, Noted, ReportStep, Reporting, StateChanged};
 use balefire_model::{Cause, IncidentId, State};
 use jiff::Timestamp;
 
@@ -96,9 +96,58 @@ impl World {
             self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(report) });
             return;
         }
+        if self.acts_aside(incident, &by) {
+            return;
+        }
         let state = self.random.pick(&[State::Acked, State::Resolved, State::Resolved]);
         let change = StateChanged { incident, state, by: by.clone(), comment: String::new() };
         self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });
+    }
+
+    /// Who does something that changes no state. Drawn aside: it does not change what else the seed's life is made of.
+    fn acts_aside(&mut self, incident: IncidentId, by: &str) -> bool {
+        let mut aside = Random::new(self.random.clone().next() ^ 5);
+        let by = by.to_owned();
+        let input = match aside.between(0, 9) {
+            0 => Input::Assign(Assigned { incident, to: aside.chance(700).then(|| "anna".to_owned()), by: by.clone() }),
+            1 => Input::Note(Noted { incident, text: "seen before".to_owned(), by: by.clone() }),
+            2..=4 => {
+                let keeps = |(name, lane): (&String, &crate::lane::Lane)| {
+                    lane.policy.as_ref().is_some_and(|policy| policy.hears_acks).then(|| name.clone())
+                };
+                let keep: Vec<String> = self.ledger.lanes.iter().filter_map(keeps).collect();
+                if keep.is_empty() {
+                    return false;
+                }
+                let channel = keep[aside.index(keep.len())].clone();
+                let question = Input::Unacknowledged { channel: channel.clone(), before: None };
+                self.post(Letter { reply: Some(ReplyTo::Table(channel)), ..Letter::plain(question) });
+                return true;
+            }
+            _ => return false,
+        };
+        self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(input) });
+        true
+    }
+
+    /// Somebody has acknowledged some of what a channel's far side keeps.
+    pub(crate) fn note_there(&mut self, channel: String, answer: &Answer) {
+        let Answer::Unacknowledged(open) = answer else {
+            return self.ledger.faults.push(format!("{channel} was to be looked at, and got {answer:?}"));
+        };
+        for incident in &open.incidents {
+            let there = self.ledger.has_arrived(*incident, &channel);
+            self.ledger.demand(there, || format!("{channel} is asked about {incident}, which it never got"));
+        }
+        let mut aside = Random::new(self.random.clone().next() ^ 3);
+        let note = |incident: &IncidentId| {
+            let is_partial = aside.chance(500);
+            let by = format!("{} {channel}", if is_partial { "one row of" } else { "all rows of" });
+            aside.chance(400).then_some(AckSeen { incident: *incident, by, at: String::new(), is_partial })
+        };
+        let found: Vec<AckSeen> = open.incidents.iter().filter_map(note).collect();
+        let seen = AcksSeen { place: "a table".to_owned(), asked_at: open.asked_at, found, channel };
+        self.post(Letter::plain(Input::AcksSeen(seen)));
     }
 
     fn move_dead_letters(&mut self, by: String) {

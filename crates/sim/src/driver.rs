@@ -365,6 +365,7 @@ impl World {
                 self.ledger.demand(durable, || format!("{name} heard of a change before it was durable"));
             }
             ReplyTo::Mover(name) => self.has_moved(&name, &answer),
+            ReplyTo::Table(channel) => self.note_there(channel, &answer),
             ReplyTo::Administrator => self.report.reloads += 1,
         }
     }
@@ -378,7 +379,7 @@ impl World {
                 self.file.asked = self.file.next;
                 self.agenda.plan(self.now + FULL_WAIT, Event::Tail { life });
             }
-            ReplyTo::Person(_) | ReplyTo::Mover(_) | ReplyTo::Administrator => {}
+            ReplyTo::Person(_) | ReplyTo::Mover(_) | ReplyTo::Table(_) | ReplyTo::Administrator => {}
         }
     }
 

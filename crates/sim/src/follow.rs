@@ -28,6 +28,7 @@ impl Ledger {
     /// Somebody acknowledged or resolved an incident.
     pub(crate) fn state_changed(&mut self, change: &StateChanged) {
         let StateChanged { incident, state, by, .. } = change.clone();
+        self.acks_changed(change);
         self.changes.insert(by);
         if state == State::Open {
             return;
@@ -57,8 +58,7 @@ impl Ledger {
         self.demand(known && said, || format!("{followed:?} without a reason, or before it was routed"));
         match &followed.cause {
             FollowUp::Resolved => self.closed(followed),
-            // No kind that is simulated keeps acknowledgements.
-            FollowUp::Acknowledgement(_) => self.faults.push(format!("{followed:?} to nobody who wants it")),
+            FollowUp::Acknowledgement(acknowledgement) => self.acknowledged(followed, acknowledgement),
             FollowUp::Escalated(step) => self.escalated(at, followed, *step),
             FollowUp::Fallback { delivery, step, channel } => self.stood_in(followed, *delivery, (*step, channel)),
             FollowUp::Repeated(repeats) => {
@@ -122,13 +122,15 @@ impl Ledger {
         let fallback = policy.and_then(|policy| policy.fallback.get(step as usize)).map(|step| step.channel.clone());
         let is_over = self.follow.resolved.contains(&followed.incident);
         let is_close = course.reason == Reason::Resolved;
+        // A note is for the channel that keeps it.
+        let is_note = course.reason == Reason::Acked;
         let fits = match &followed.deliveries[..] {
             [planned] => {
                 let reads = (planned.reason == Reason::Resolved) == is_close;
                 names(planned) && *target == planned.channel && reads && is_over == is_close
             }
             // What is over is not told of any more; its end is, where it was.
-            [] => is_over,
+            [] => is_over || is_note,
             _ => false,
         };
         let first = !self.has_stand_in(delivery, target);
@@ -204,6 +206,7 @@ impl Ledger {
             let all_called_off = told.iter().all(|id| self.called_off.contains(id));
             self.demand(all_called_off, || format!("{channel} does not hear that {incident} is over: {told:?}"));
         }
+        self.check_acks();
         let fault = self.overdue_step(at);
         self.faults.extend(fault.map(|fault| format!("at {at}, {fault}")));
     }

@@ -1,6 +1,7 @@
 //! The checker that reads the durable journal and the receivers' mail, and nothing of the engine: it finds out on its own
 //! what must hold, and says what does not.
 
+use crate::acks::Acks;
 use crate::config::STEADY;
 use crate::follow::Follow;
 use crate::health::Telling;
@@ -74,7 +75,7 @@ pub(crate) struct Course {
 impl Course {
     /// Whether it tells of something that may be over.
     pub(crate) fn tells(&self) -> bool {
-        !matches!(self.reason, Reason::Resolved | Reason::Test)
+        !matches!(self.reason, Reason::Resolved | Reason::Acked | Reason::Test)
     }
 
     /// Whether it tells a channel of something whose end that channel wants to hear.
@@ -110,6 +111,7 @@ pub(crate) struct Ledger {
     pub runs: Runs,
     pub reports: Reports,
     pub repeating: Repeating,
+    pub acks: Acks,
     /// The marks of incidents, by where they stand.
     accepted_at: BTreeMap<Position, String>,
     /// How many deliveries were decided on for a channel and a mark, and which ids were seen.
@@ -179,7 +181,8 @@ impl Ledger {
             Record::ClockSetBack(set) => self.clock_set_back(set.from.duration_since(at)),
             Record::RunEnded(ended) => self.run_ended(ended),
             Record::Reporting(reporting) => self.reporting(at, reporting),
-            Record::Assigned(_) | Record::Noted(_) => {}
+            Record::Assigned(assigned) => _ = self.changes.insert(assigned.by.clone()),
+            Record::Noted(noted) => _ = self.changes.insert(noted.by.clone()),
             Record::InputRead(_) | Record::Snapshot(_) | Record::Started(_) | Record::Stopped(_) => {}
         }
     }
@@ -256,7 +259,8 @@ impl Ledger {
             follows_up,
         } = planned.clone();
         // What stands for a run stands in line as the worst.
-        let severity = if reason == Reason::Run { Severity::Critical } else { severity };
+        let is_worst = matches!(reason, Reason::Run | Reason::Acked);
+        let severity = if is_worst { Severity::Critical } else { severity };
         self.lanes.entry(channel.clone()).or_default().open.insert((Reverse(severity), delivery));
         let mark = self.accepted_at.get(&accepted_at).cloned();
         if let Some(mark) = &mark {
@@ -311,7 +315,8 @@ impl Ledger {
         let is_true = match suppressed.rule.as_str() {
             "nothing-to-close" => {
                 let in_vain = |first: &DeliveryId| self.courses.get(first).is_some_and(|c| c.ended && !c.delivered);
-                course.reason == Reason::Resolved && !course.has_opened && course.behind.iter().all(in_vain)
+                let follows = matches!(course.reason, Reason::Resolved | Reason::Acked);
+                follows && !course.has_opened && course.behind.iter().all(in_vain)
             }
             "resolved-first" => {
                 let is_late = matches!(course.reason, Reason::Escalated | Reason::Repeated);

@@ -2,6 +2,7 @@
 //! crashes at every step, and checkers that know only what senders were told, what receivers got and what the journal
 //! says. The same seed lives the same life, to the last byte.
 
+mod acks;
 mod agenda;
 mod attempts;
 mod config;

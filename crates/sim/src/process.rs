@@ -40,6 +40,8 @@ pub(crate) enum ReplyTo {
     Person(String),
     /// A person who moves dead letters, who is named in the records.
     Mover(String),
+    /// Whoever looks for acknowledgements in what a channel keeps.
+    Table(String),
     /// Whoever asked for a reload.
     Administrator,
 }

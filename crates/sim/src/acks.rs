@@ -1,0 +1,79 @@
+//! The checker's part for acknowledgements: every channel that keeps a note of them and was told of the incident hears who has
+//! acknowledged it, once and after that; nobody hears of what is not so.
+
+use crate::ledger::Ledger;
+use balefire_model::record::{FollowedUp, StateChanged};
+use balefire_model::{Acknowledgement, DeliveryId, IncidentId, Reason, State};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of acknowledgements.
+#[derive(Debug, Default)]
+pub(crate) struct Acks {
+    /// Who has acknowledged what.
+    by: BTreeMap<IncidentId, String>,
+    /// Which channels must hear of it by the end of this batch, and of what they were told.
+    must_hear: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
+}
+
+impl Ledger {
+    /// Whether a message about an incident has arrived at a channel.
+    pub(crate) fn has_arrived(&self, incident: IncidentId, channel: &str) -> bool {
+        let courses = self.by_incident.get(&incident).into_iter().flatten().map(|id| &self.courses[id]);
+        courses.into_iter().any(|course| course.channel == channel && course.delivered)
+    }
+
+    /// Somebody has changed the state of an incident.
+    pub(crate) fn acks_changed(&mut self, change: &StateChanged) {
+        let is_news = change.state == State::Acked && !self.acks.by.contains_key(&change.incident);
+        if !is_news || self.follow.resolved.contains(&change.incident) {
+            return;
+        }
+        self.acks.by.insert(change.incident, change.by.clone());
+        // Who has noted it himself, on all that he has, need not hear so.
+        let knows = |channel: &str| change.by == format!("all rows of {channel}");
+        for id in self.by_incident.get(&change.incident).into_iter().flatten() {
+            let course = &self.courses[id];
+            let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.as_ref());
+            let keeps = policy.is_some_and(|policy| policy.hears_acks) && !knows(&course.channel);
+            if keeps && course.opens() && (course.delivered || !course.ended) {
+                let told = self.acks.must_hear.entry((change.incident, course.channel.clone())).or_default();
+                told.insert(*id);
+            }
+        }
+    }
+
+    /// Channels hear of it.
+    pub(crate) fn acknowledged(&mut self, followed: &FollowedUp, acknowledgement: &Acknowledgement) {
+        let id = followed.incident;
+        let is_true = match acknowledgement {
+            Acknowledgement::Given { by, .. } => self.acks.by.get(&id) == Some(by),
+            // Nobody takes one back.
+            Acknowledgement::TakenBack { .. } => false,
+        };
+        self.demand(is_true, || format!("{followed:?} of what is not so"));
+        for planned in &followed.deliveries {
+            self.acks.must_hear.remove(&(id, planned.channel.clone()));
+            let keeps = self.lanes.get(&planned.channel).and_then(|lane| lane.policy.as_ref());
+            let keeps = keeps.is_some_and(|policy| policy.hears_acks) && planned.reason == Reason::Acked;
+            self.demand(keeps, || format!("{planned:?} to a channel that keeps no such note"));
+            let opens = |other: &&DeliveryId| {
+                let other = &self.courses[*other];
+                other.channel == planned.channel && other.tells() && (other.delivered || !other.ended)
+            };
+            let told: Vec<DeliveryId> =
+                self.by_incident.get(&id).into_iter().flatten().filter(opens).copied().collect();
+            self.demand(!told.is_empty(), || format!("{planned:?} of {id}, of which its channel was not told"));
+        }
+    }
+
+    /// What the records of one append must have brought.
+    pub(crate) fn check_acks(&mut self) {
+        for ((incident, channel), told) in std::mem::take(&mut self.acks.must_hear) {
+            let all_called_off = told.iter().all(|id| self.called_off.contains(id));
+            let is_over = self.follow.resolved.contains(&incident);
+            self.demand(all_called_off || is_over, || {
+                format!("{channel} does not hear that {incident} is acknowledged: {told:?}")
+            });
+        }
+    }
+}
