@@ -131,7 +131,10 @@ fn what_cannot_be_seen_is_told_as_blind_with_its_cure_and_is_over_when_it_is_see
     let watcher = wait_for_state(&server, &name, "blind");
     assert!(watcher["blind"]["cure"].as_str().unwrap().contains("the right to reach"), "{watcher}");
     let status = site.run(&["watch", "status"]);
-    assert_eq!(status.status.code(), Some(6), "{}", said(&status));
+    // The disk of this very machine is watched, too, and may be full.
+    let is_full =
+        watchers(&server).iter().any(|watcher| watcher["name"] == "self.disk" && watcher["state"] == "failing");
+    assert_eq!(status.status.code(), Some(if is_full { 4 } else { 6 }), "{}", said(&status));
     assert!(said(&status).contains("cured by: the right to reach"), "{}", said(&status));
     let caps = said(&site.run(&["watch", "caps"]));
     assert!(caps.starts_with("[Service]\n# capacity:"), "{caps}");

@@ -208,6 +208,11 @@ impl Mailbox {
         self.heartbeat.store(now.as_second().unsigned_abs(), Ordering::Relaxed);
     }
 
+    /// Whether the engine's thread has gone round at all: before that nothing can be said of its silence.
+    pub(crate) fn has_beaten(&self) -> bool {
+        self.heartbeat.load(Ordering::Relaxed) > 0
+    }
+
     /// How long ago the engine's thread last went round.
     pub(crate) fn silent_for(&self, now: Timestamp) -> Duration {
         let last = self.heartbeat.load(Ordering::Relaxed);

@@ -43,8 +43,8 @@ impl Around for Surroundings {
 
     fn own(&self) -> Option<Own> {
         let silent = self.mailbox.silent_for(clock::now());
-        let hangs =
-            (silent > http::SILENT_MAX).then(|| format!("the engine has been silent for {} s", silent.as_secs()));
+        let hangs = (silent > http::SILENT_MAX && self.mailbox.has_beaten())
+            .then(|| format!("the engine has been silent for {} s", silent.as_secs()));
         let config = self.config.borrow().clone();
         let failing = self.metrics.queues_now().into_iter().filter(|queue| queue.failing_since.is_some());
         let is_configured = |name: &String| config.channels.iter().any(|channel| channel.name == *name);
