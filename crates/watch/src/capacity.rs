@@ -82,10 +82,11 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     }
 }
 
-/// The room of one path, by the usual levels.
+/// The room of one path, by levels at which it becomes short for whoever writes there: nobody has asked for this watcher, so
+/// that it is quiet for longer.
 pub(crate) fn plan(path: PathBuf) -> impl Plan {
-    let usual = vec![75, 90, 95];
-    Settings { path, bytes: usual.clone(), inodes: usual, forecast: DAY, volatile: false, allotted: None }
+    let levels = vec![90, 95, 98];
+    Settings { path, bytes: levels.clone(), inodes: levels, forecast: Duration::ZERO, volatile: false, allotted: None }
 }
 
 #[derive(Clone, Debug)]
