@@ -81,6 +81,9 @@ fn a_failure_is_told_once_over_crashes_and_reloads_and_ends_with_its_proof() {
     wait_for_state(&server, "capacity:/", "failing");
     let began = ("watch.capacity.bytes", "began", "open");
     wait_for_told(&server, "capacity:/", &[began]);
+    // What is over before it was told anybody needs no end.
+    let id = server.list("rule=watch.capacity.bytes")[0]["id"].as_str().unwrap().to_owned();
+    server.wait_for_deliveries(&id, "delivered");
     server.kill();
     let mut server = site.start();
     let looked = |server: &Server| {
