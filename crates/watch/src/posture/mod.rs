@@ -27,10 +27,11 @@ impl Profile {
     pub const WORDS: [(&'static str, Profile); 2] =
         [("stig-rhel9", Profile::StigRhel9), ("stig-rhel8", Profile::StigRhel8)];
 
-    /// Reads one of the words.
+    /// Reads one of the words, also without `stig-`.
     #[must_use]
     pub fn parse(word: &str) -> Option<Profile> {
-        Profile::WORDS.into_iter().find(|(known, _)| *known == word.trim()).map(|(_, profile)| profile)
+        let is_meant = |known: &str| known == word.trim() || known.strip_prefix("stig-") == Some(word.trim());
+        Profile::WORDS.into_iter().find(|(known, _)| is_meant(known)).map(|(_, profile)| profile)
     }
 
     /// Its word.

@@ -85,6 +85,7 @@ fn each_profile_has_its_own_rules() {
     }
     assert!(items.iter().all(|item| item.rule.starts_with("RHEL-08-")));
     assert_eq!(Profile::parse("stig-rhel8"), Some(Profile::StigRhel8));
+    assert_eq!(Profile::parse("rhel8"), Some(Profile::StigRhel8));
     assert_eq!(Profile::parse("stig-rhel7"), None);
 }
 
