@@ -68,22 +68,31 @@ pub(crate) struct Seen {
     pub told_as: Option<IncidentId>,
 }
 
+impl Seen {
+    fn known(&self) -> Known {
+        (self.own, self.at, self.first)
+    }
+}
+
 /// One of a matter: its sender's identifier, where its record stands, and which it is.
 type Known = (Option<Uuid>, Position, IncidentId);
 
-/// Those of one matter. Most are alone, and need no tree.
+/// Those of one matter. Most are alone, and need no tree; the table has room for twice as many as there are, so that small
+/// entries count.
 #[derive(Clone, Debug)]
 enum Alike {
-    One(Known),
-    Many(BTreeSet<Known>),
+    One(IncidentId),
+    #[expect(clippy::box_collection, reason = "it is rare, and must not make room for itself where there is one")]
+    Many(Box<BTreeSet<Known>>),
 }
 
 impl Alike {
-    fn insert(&mut self, known: Known) {
+    /// Takes another one in; `known` tells of one that is there.
+    fn insert(&mut self, one: Known, known: impl FnOnce(IncidentId) -> Known) {
         match self {
-            Alike::One(one) => *self = Alike::Many(BTreeSet::from([*one, known])),
+            Alike::One(other) => *self = Alike::Many(Box::new(BTreeSet::from([known(*other), one]))),
             Alike::Many(many) => {
-                many.insert(known);
+                many.insert(one);
             }
         }
     }
@@ -91,22 +100,12 @@ impl Alike {
     /// Whether none is left.
     fn remove(&mut self, known: Known) -> bool {
         match self {
-            Alike::One(one) => *one == known,
+            Alike::One(_) => true,
             Alike::Many(many) => {
                 many.remove(&known);
                 many.is_empty()
             }
         }
-    }
-
-    /// Those with an identifier from one to the other.
-    fn between(&self, from: Option<Uuid>, to: Option<Uuid>) -> impl DoubleEndedIterator<Item = &Known> {
-        let (nil, max) = (IncidentId(Uuid::nil()), IncidentId(Uuid::max()));
-        let (one, many) = match self {
-            Alike::One(one) => (Some(one).filter(|(own, ..)| (from..=to).contains(own)), None),
-            Alike::Many(many) => (None, Some(many.range((from, Position(0), nil)..=(to, Position(u64::MAX), max)))),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
     }
 }
 
@@ -135,8 +134,14 @@ impl Matters {
     }
 
     pub(crate) fn restore(&mut self, seen: Seen) {
-        let known = (seen.own, seen.at, seen.first);
-        self.by_matter.entry(seen.matter).and_modify(|alike| alike.insert(known)).or_insert(Alike::One(known));
+        match self.by_matter.entry(seen.matter) {
+            Entry::Occupied(mut alike) => {
+                alike.get_mut().insert(seen.known(), |other| self.incidents[&other].known());
+            }
+            Entry::Vacant(place) => {
+                place.insert(Alike::One(seen.first));
+            }
+        }
         self.by_age.insert((seen.last_seen, seen.first));
         self.incidents.insert(seen.first, Box::new(seen));
     }
@@ -144,7 +149,7 @@ impl Matters {
     pub(crate) fn forget(&mut self, first: IncidentId) {
         let Some(seen) = self.incidents.remove(&first) else { return };
         if let Entry::Occupied(mut alike) = self.by_matter.entry(seen.matter)
-            && alike.get_mut().remove((seen.own, seen.at, first))
+            && alike.get_mut().remove(seen.known())
         {
             alike.remove();
         }
@@ -197,12 +202,32 @@ impl Matters {
     /// incidents; none at all makes no difference.
     fn candidates(&self, matter: Uuid, own: Option<Uuid>) -> impl Iterator<Item = &Seen> {
         let alike = self.by_matter.get(&matter);
-        let between = |from, to| alike.into_iter().flat_map(move |alike| alike.between(from, to));
+        let between = |from: Option<Uuid>, to: Option<Uuid>| self.between(alike, (from, to));
         let named = between(own.or(Some(Uuid::nil())), own.or(Some(Uuid::max())));
         let nameless = between(None, None);
         // Who has no identifier is rather one of those that have none.
         let (before, after) = if own.is_some() { (named, nameless) } else { (nameless, named) };
-        before.rev().chain(after.rev()).map(move |(.., first)| &*self.incidents[first])
+        before.rev().chain(after.rev())
+    }
+
+    /// Those with an identifier from one to the other, the earlier first.
+    fn between(
+        &self,
+        alike: Option<&Alike>,
+        (from, to): (Option<Uuid>, Option<Uuid>),
+    ) -> impl DoubleEndedIterator<Item = &Seen> {
+        let (nil, max) = (IncidentId(Uuid::nil()), IncidentId(Uuid::max()));
+        let (one, many) = match alike {
+            None => (None, None),
+            Some(Alike::One(first)) => {
+                (Some(first).filter(|first| (from..=to).contains(&self.incidents[first].own)), None)
+            }
+            Some(Alike::Many(many)) => {
+                (None, Some(many.range((from, Position(0), nil)..=(to, Position(u64::MAX), max))))
+            }
+        };
+        let many = many.into_iter().flatten().map(|(.., first)| first);
+        one.into_iter().chain(many).map(|first| &*self.incidents[first])
     }
 }
 
