@@ -1,7 +1,7 @@
 //! `balefire auditd-plugin`: a plugin that auditd starts and gives every record on standard input. Tells the server when auditd
 //! ends or stops to write, and keeps the records meanwhile. What it finds is decided in the crate `watch`.
 
-use super::client::{Client, Question, Reach};
+use super::client::{Question, Reach};
 use super::output::Output;
 use super::{Exit, Failure, Place};
 use crate::clock;
@@ -64,9 +64,11 @@ pub(crate) struct AuditdPlugin {
 
 impl AuditdPlugin {
     pub(crate) fn run(&self, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
-        let client = place.client(&self.reach)?;
+        // A mistake in the configuration is told at once, and not with the first alert.
+        place.client(&self.reach)?;
         let (tell, told) = sync_channel(TOLD_MAX);
-        let mut teller = Teller { client, unsent: self.spool.join("unsent.jsonl") };
+        let unsent = self.spool.join("unsent.jsonl");
+        let teller = Teller { place: place.clone(), reach: self.reach.clone(), unsent };
         let teller = thread::Builder::new().name("teller".to_owned()).spawn(move || teller.run(&told));
         let teller = teller.map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))?;
         let plugin = Plugin::new(&self.log, self.spool.clone(), self.spool_mib << 20);
@@ -179,13 +181,14 @@ fn incident(told: &PluginTold) -> Value {
 
 /// Sends what is to be told, or keeps it on the disk until it can.
 struct Teller {
-    client: Client,
+    place: Place,
+    reach: Reach,
     unsent: PathBuf,
 }
 
 impl Teller {
     /// Until nobody has anything to tell any more.
-    fn run(&mut self, told: &Receiver<Value>) {
+    fn run(&self, told: &Receiver<Value>) {
         self.send_unsent();
         loop {
             match told.recv_timeout(TRY_EVERY) {
@@ -206,7 +209,9 @@ impl Teller {
             body: Some(("application/json", Bytes::from(line.to_owned()))),
             ..Question::post("/api/v1/incidents".to_owned())
         };
-        match self.client.ask(&question) {
+        // Looked for each time: auditd starts before everything else and runs for months, and the server may move meanwhile.
+        let client = self.place.client(&self.reach);
+        match client.and_then(|client| client.ask(&question).map_err(Failure::from)) {
             Ok(reply) if reply.status.is_success() => true,
             // What the server will never take is not sent for ever.
             Ok(reply) if reply.status == StatusCode::BAD_REQUEST => {
@@ -218,7 +223,7 @@ impl Teller {
                 false
             }
             Err(error) => {
-                complain(&error.to_string());
+                complain(&error.error.to_string());
                 false
             }
         }

@@ -33,7 +33,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const RETRY_REST: Duration = Duration::from_millis(500);
 
 /// Which server a command asks. Without these it is the socket of the configuration or of --data.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Reach {
     /// The server's address, in place of the Unix socket, such as http://127.0.0.1:9480
     #[arg(long, value_name = "URL", env = "BALEFIRE_URL", help_heading = "Server")]
