@@ -1,6 +1,6 @@
 //! What cargo says of the workspace: its packages, what they depend on, and where their crates begin. Knows no rule.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +45,31 @@ pub(crate) fn started(program: &str) -> Command {
     command
 }
 
+/// How the binary under test is built.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// As it is shipped: minutes.
+    Release,
+    /// As the tests are.
+    Debug,
+}
+
 impl Workspace {
+    /// The binary under test: what `BALEFIRE_BIN` names, else built now.
+    pub(crate) fn binary(&self, build: Build) -> Result<PathBuf> {
+        if let Some(binary) = std::env::var_os("BALEFIRE_BIN") {
+            return Ok(PathBuf::from(binary));
+        }
+        let (profile, place) = match build {
+            Build::Release => ("release", "release/balefire"),
+            Build::Debug => ("dev", "debug/balefire"),
+        };
+        let build = ["build", "--profile", profile, "--package", "balefire-app", "--locked"];
+        let status = started("cargo").args(build).status().context("cannot run cargo")?;
+        ensure!(status.success(), "the build failed");
+        Ok(self.target.join(place))
+    }
+
     /// Asks cargo.
     pub(crate) fn load(root: &Path) -> Result<Workspace> {
         let output = started("cargo")

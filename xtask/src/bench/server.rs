@@ -2,7 +2,7 @@
 //! what is measured.
 
 use super::http::Messages;
-use crate::workspace::{Workspace, started};
+use crate::workspace::{Build, Workspace};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
@@ -48,15 +48,7 @@ impl Site {
     /// The directory is below the build's: on a disk, where `/tmp` may be memory.
     pub(super) fn new(channels: &Channels) -> Result<Site> {
         let workspace = Workspace::load(&std::env::current_dir().context("no current directory")?)?;
-        let binary = match std::env::var_os("BALEFIRE_BIN") {
-            Some(binary) => PathBuf::from(binary),
-            None => {
-                let build = ["build", "--release", "--package", "balefire-app"];
-                let status = started("cargo").args(build).status().context("cannot run cargo")?;
-                ensure!(status.success(), "the build failed");
-                workspace.target.join("release/balefire")
-            }
-        };
+        let binary = workspace.binary(Build::Release)?;
         let directory = workspace.target.join(format!("bench-{}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         // Free now, and taken again at once: nothing else on this machine asks for ports meanwhile.

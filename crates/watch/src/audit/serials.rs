@@ -75,19 +75,38 @@ impl Serials {
     /// What has been missing for too long, each number told once.
     pub(crate) fn settle(&mut self, now: Duration) -> Missing {
         let mut missing = Missing::default();
+        for (first, to) in self.settled(now) {
+            missing.count += to - first + 1;
+            missing.span = Some((missing.span.map_or(first, |(from, _)| from), to));
+        }
+        missing
+    }
+
+    /// The same as ranges, both ends included.
+    pub(crate) fn settled(&mut self, now: Duration) -> Vec<(u64, u64)> {
         let is_over = |found: Duration| now.saturating_sub(found) >= PATIENCE;
         let too_many = self.holes.len().saturating_sub(HOLES_MAX);
         let firsts: Vec<u64> = self.holes.keys().copied().collect();
+        let mut ranges = Vec::new();
         for (place, first) in firsts.into_iter().enumerate() {
             let Some(&(to, found)) = self.holes.get(&first) else { continue };
             if place >= too_many && !is_over(found) {
                 continue;
             }
             self.holes.remove(&first);
-            missing.count += to - first + 1;
-            missing.span = Some((missing.span.map_or(first, |(from, _)| from), to));
+            ranges.push((first, to));
         }
-        missing
+        ranges
+    }
+
+    /// Whether this number came, or is too old to say.
+    pub(crate) fn has(&self, serial: u64) -> bool {
+        self.last.is_some_and(|last| serial <= last) && !self.is_in_hole(serial)
+    }
+
+    /// Whether numbers are missing that may still come.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.holes.is_empty()
     }
 
     fn is_in_hole(&self, serial: u64) -> bool {

@@ -1,5 +1,6 @@
 //! The kind `auditd`: whether auditd writes what it takes, whether it has room to, and what it says of itself.
 
+mod beside;
 mod plugin;
 mod space;
 mod spool;

@@ -2,6 +2,7 @@
 //! kernel's count, and throws every record away; what gives it away is a log that stands while records come.
 
 use super::Settings;
+use super::beside::Beside;
 use super::spool::Spool;
 use crate::audit::conf::conf;
 use crate::audit::record::{Record, stamp};
@@ -17,17 +18,16 @@ use crate::watcher::{Around, Plan, Watcher};
 use balefire_model::Severity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 /// As much of the log is read in one look.
 const LOOK_BYTES_MAX: usize = 4 << 20;
 
-/// As many records are taken from the kernel in one look.
-const LOOK_RECORDS_MAX: usize = 20_000;
-
-/// As many records wait to be seen in the log; those before them are forgotten.
-const WAITING_MAX: usize = 8192;
+/// As many records are taken from the kernel in one look, and as many wait to be seen in the log: so what one look takes is kept
+/// whole where it must be kept.
+const RECORDS_MAX: usize = 16_384;
 
 /// So long records come and the log stands.
 const STALL: Duration = Duration::from_secs(7);
@@ -50,7 +50,7 @@ impl Plan for Writing {
         Box::new(WritingWatcher {
             tail: LogTail::begin(&settings.log, kept.mark),
             stream: Stream::open().ok(),
-            waiting: VecDeque::new(),
+            beside: Beside::new(RECORDS_MAX),
             dropped: 0,
             spool,
             is_spooling: false,
@@ -72,8 +72,9 @@ struct WritingWatcher {
     tail: LogTail,
     /// All records beside auditd, where we may have them.
     stream: Option<Stream>,
-    /// Records that the log does not have yet: serial, when it came, the line.
-    waiting: VecDeque<(u64, Moment, String)>,
+    /// What of it the log does not have.
+    beside: Beside,
+    /// How often some found no room at our socket.
     dropped: u64,
     spool: Option<Spool>,
     is_spooling: bool,
@@ -86,17 +87,15 @@ impl Watcher for WritingWatcher {
         if text.is_some_and(|(text, _)| conf(&text).writes_none) {
             return Look::blind("auditd.conf says write_logs = no: there is no log to look at", "write_logs = yes");
         }
-        let fresh = self.drain(now);
+        self.drain(now);
+        // Before the log is read: what came while it was known to stand may be passed over by what it has now.
+        let kept = if self.is_spooling { self.keep_all() } else { Ok(()) };
         let path = self.settings.log.display().to_string();
         let grown = match self.tail.read(LOOK_BYTES_MAX) {
             Ok(grown) => grown,
             Err(error) => return Look::blind(format!("read {path}: {error}"), "group adm (log_group of auditd.conf)"),
         };
-        let lines = String::from_utf8_lossy(&grown.lines);
-        let serials = lines.lines().filter_map(Record::parse).filter(|record| !record.is_of_daemon());
-        if let Some(last) = serials.map(|record| record.serial).max() {
-            self.waiting.retain(|(serial, ..)| *serial > last);
-        }
+        self.compare(&grown.lines, now);
         let rows = process::audit_rows().unwrap_or_default();
         let has_owner = holders(&rows, process::own(), process::name)
             .is_some_and(|holders| daemon(&holders, &self.settings.owner).is_some());
@@ -105,14 +104,15 @@ impl Watcher for WritingWatcher {
             path: &path,
             bytes: grown.lines.len(),
             fate: grown.fate,
-            waits_since: self.waiting.front().map(|(_, since, _)| *since),
-            waiting: self.waiting.len(),
+            waits_since: self.beside.since(),
+            waiting: self.beside.count(),
             has_owner,
             state,
         };
         let look = self.detector.judge(now, &reading);
         let is_failing = !self.detector.open.is_empty() || self.detector.ownerless >= 2;
-        self.keep(look, is_failing, fresh)
+        let kept = kept.and_then(|()| self.keep(now, is_failing));
+        self.say_kept(look, kept, is_failing)
     }
 
     fn memory(&self) -> Option<Value> {
@@ -125,22 +125,18 @@ impl Watcher for WritingWatcher {
 }
 
 impl WritingWatcher {
-    /// Takes what the kernel has sent; how many are new.
-    fn drain(&mut self, now: Moment) -> usize {
-        let Some(stream) = &self.stream else { return 0 };
-        let mut fresh = 0;
-        let waiting = &mut self.waiting;
-        let drained = stream.drain(LOOK_RECORDS_MAX, |kind, content| {
+    /// Takes what the kernel has sent.
+    fn drain(&mut self, now: Moment) {
+        let Some(stream) = &self.stream else { return };
+        let beside = &mut self.beside;
+        let drained = stream.drain(RECORDS_MAX, |kind, content| {
             if kind < FIRST_RECORD || kind == END_OF_EVENT {
                 return;
             }
             let text = String::from_utf8_lossy(content);
-            let Some((_, serial, _)) = stamp(&text) else { return };
-            if waiting.len() >= WAITING_MAX {
-                waiting.pop_front();
+            if let Some((_, serial, _)) = stamp(&text) {
+                beside.came(serial, now, line(kind, content));
             }
-            waiting.push_back((serial, now, line(kind, content)));
-            fresh += 1;
         });
         match drained {
             Ok(true) => self.dropped += 1,
@@ -148,22 +144,46 @@ impl WritingWatcher {
             // A socket that fails is of no more use; the next start of the watcher opens another.
             Err(_) => self.stream = None,
         }
-        fresh.min(WAITING_MAX)
     }
 
-    /// Keeps the records while auditd does not, and says what became of them when it does again.
-    fn keep(&mut self, look: Look, is_failing: bool, fresh: usize) -> Look {
-        let Some(spool) = self.spool.as_mut().filter(|_| self.stream.is_some()) else { return look };
-        let was_spooling = std::mem::replace(&mut self.is_spooling, is_failing);
+    /// Holds what came against what the log has now.
+    fn compare(&mut self, lines: &[u8], now: Moment) {
+        let lines = String::from_utf8_lossy(lines);
+        let records = lines.lines().filter_map(Record::parse);
+        let serials = records.filter_map(|record| match record.kind {
+            "DAEMON_START" => Some(None),
+            _ => (!record.is_of_daemon()).then_some(Some(record.serial)),
+        });
+        self.beside.written(serials, now);
+    }
+
+    /// Keeps all records that wait. Where that fails they go on waiting.
+    fn keep_all(&mut self) -> io::Result<()> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        spool.keep(self.beside.lines())?;
+        self.beside.kept();
+        Ok(())
+    }
+
+    /// Keeps what the log does not get: everything while auditd does not write, and what it has passed over when it does, as
+    /// where it was dead for a moment only.
+    fn keep(&mut self, now: Moment, is_failing: bool) -> io::Result<()> {
+        let lost = self.beside.passed_over(now);
+        let Some(spool) = self.spool.as_mut().filter(|_| self.stream.is_some()) else { return Ok(()) };
+        self.is_spooling |= is_failing || !lost.is_empty();
+        spool.keep(lost.iter().map(String::as_str))?;
+        if is_failing { self.keep_all() } else { Ok(()) }
+    }
+
+    /// Says what could not be kept, and what became of the records when auditd writes again.
+    fn say_kept(&mut self, look: Look, kept: io::Result<()>, is_failing: bool) -> Look {
         let Look { sight, mut events } = look;
-        let is_kept = was_spooling || is_failing;
-        // What waits when it begins was not written either; after that, what is new. The last ones may be in the log as well.
-        let old = if was_spooling { self.waiting.len().saturating_sub(fresh) } else { 0 };
-        let lines = self.waiting.iter().skip(old).map(|(_, _, line)| line.as_str());
-        let kept = if is_kept { spool.keep(lines) } else { Ok(()) };
-        if was_spooling && !is_failing {
+        let is_over = self.is_spooling && !is_failing && self.beside.is_settled();
+        if let Some(spool) = self.spool.as_mut().filter(|_| is_over) {
             let path = spool.path().display().to_string();
-            events.push(alternate(spool.end(), std::mem::take(&mut self.dropped), &path));
+            let lacks = std::mem::take(&mut self.dropped) + self.beside.forgotten();
+            events.push(alternate(spool.end(), lacks, &path));
+            self.is_spooling = false;
         }
         let sight = match (kept, sight) {
             (Ok(()), sight) => sight,
@@ -180,6 +200,7 @@ impl WritingWatcher {
 fn alternate((kept, refused): (u64, u64), dropped: u64, path: &str) -> Failure {
     let rest = match (refused, dropped) {
         (0, 0) => String::new(),
+        (0, _) => "; some came too fast to be taken".to_owned(),
         (refused, 0) => format!("; {refused} more found no room"),
         (refused, _) => format!("; {refused} more found no room, and some came too fast to be taken"),
     };
@@ -189,7 +210,7 @@ fn alternate((kept, refused): (u64, u64), dropped: u64, path: &str) -> Failure {
         .labelled("audit_kept", kept.to_string())
 }
 
-fn no_alternate(error: &std::io::Error) -> Failure {
+fn no_alternate(error: &io::Error) -> Failure {
     let summary = format!("auditd does not write, and its records cannot be kept elsewhere either: {error}");
     Failure::new("audit.alternate_failed", Severity::High, summary).cured_by("see the setting watch.auditd.spool")
 }
