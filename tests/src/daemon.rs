@@ -98,6 +98,9 @@ impl Daemon {
         }
         kill_process(Pid::from_child(&self.child), Signal::TERM)
             .expect("a child that was not awaited can be signalled");
+        // One that a test has stopped hears of it only when it goes on.
+        kill_process(Pid::from_child(&self.child), Signal::CONT)
+            .expect("a child that was not awaited can be signalled");
         wait::until("the process has ended", || match self.child.try_wait() {
             Ok(Some(_)) => Ok(()),
             other => Err(format!("{other:?}")),

@@ -15,6 +15,7 @@ pub mod opensearch;
 pub mod pooler;
 pub mod postfix;
 pub mod postgres;
+pub mod proxy;
 pub mod python;
 pub mod relay;
 pub mod rsyslog;

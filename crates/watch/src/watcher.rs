@@ -2,6 +2,7 @@
 
 use crate::look::{Look, Moment};
 use balefire_model::settings::Reader;
+use balefire_model::text::Secret;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -39,14 +40,20 @@ impl Watched {
     /// Whether it is the same with the same settings, so that a running watcher may go on.
     #[must_use]
     pub fn is_same(&self, other: &Watched) -> bool {
-        format!("{self:?}") == format!("{other:?}")
+        let secrets = (self.plan.secret().map(Secret::expose), other.plan.secret().map(Secret::expose));
+        secrets.0 == secrets.1 && format!("{self:?}") == format!("{other:?}")
     }
 }
 
-/// The settings of a watcher. Equal settings have equal `Debug` forms; none of them is a secret.
+/// The settings of a watcher. Equal settings have equal `Debug` forms, and the same secret, which `Debug` does not show.
 pub trait Plan: Debug + Send + Sync {
     /// A watcher that begins; `kept` is what one of the same name said last to [`Watcher::memory`].
     fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher>;
+
+    /// The secret among them. With another one the watcher begins anew.
+    fn secret(&self) -> Option<&Secret> {
+        None
+    }
 }
 
 /// Something that looks again and again. It takes its readings itself, through `sensors`, and lets a pure detector judge them.

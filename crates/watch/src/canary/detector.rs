@@ -12,6 +12,12 @@ const LATE_MAX: usize = 16;
 /// While they are missed, one is sent so often.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Where so many in a row are not taken, whoever logs hangs; one alone may have met a burst.
+const FULL_TOLD: u32 = 2;
+
+/// What that is called.
+const BLOCKED: &str = "syslog.blocked_producers";
+
 /// While one is under way it is looked for so often.
 pub(crate) const LOOKING: Duration = Duration::from_millis(500);
 
@@ -68,6 +74,10 @@ pub(crate) struct Detector {
     late: VecDeque<UnderWay>,
     proof: Option<String>,
     told: Option<Failure>,
+    /// How many in a row nobody took.
+    full: u32,
+    /// That nobody takes them, where they were lost before that.
+    blocked: Option<Failure>,
     last_good: Option<Moment>,
 }
 
@@ -83,6 +93,8 @@ impl Detector {
             late: VecDeque::new(),
             proof: None,
             told: None,
+            full: 0,
+            blocked: None,
             last_good: None,
         }
     }
@@ -112,6 +124,13 @@ impl Detector {
             self.late.push_back(way);
         }
         self.count += 1;
+        self.full = if matches!(sending, Sending::Full(_)) { self.full + 1 } else { 0 };
+        if let Sending::Full(why) = &sending
+            && self.full >= FULL_TOLD
+            && self.told.as_ref().is_some_and(|told| told.id != BLOCKED)
+        {
+            self.blocked.get_or_insert_with(|| blocked(why).labelled("canary", self.via.as_str()).since(now.wall));
+        }
         self.last_sent = Some(now);
         let missing = expected.into_iter().enumerate().collect();
         let refused = Some(sending).filter(|sending| *sending != Sending::Sent);
@@ -139,6 +158,7 @@ impl Detector {
         if let Some(found) = found {
             self.proof = Some(found);
             (self.missed, self.told, self.last_good) = (0, None, Some(now));
+            (self.full, self.blocked) = (0, None);
             self.under_way = self.under_way.take().filter(|way| !way.missing.is_empty());
             self.late.retain(|way| !way.missing.is_empty());
         }
@@ -152,7 +172,7 @@ impl Detector {
             self.told = Some(self.lost(missed, stands()));
         }
         match (&self.told, &self.proof) {
-            (Some(failure), _) => Sight::Failing(vec![failure.clone()]).into(),
+            (Some(failure), _) => Sight::Failing([failure].into_iter().chain(&self.blocked).cloned().collect()).into(),
             (None, Some(_)) if missed > 0 => Look::unknown(format!("{missed} missed; looking for the next")),
             (None, Some(proof)) => Look::ok(proof.clone()),
             (None, None) => Look::unknown("the first one is under way"),
@@ -173,10 +193,7 @@ impl Detector {
         let lost = |summary: String| Failure::new("canary.lost", Severity::Critical, summary);
         let is_well = |stands: Stands| stands.has_daemon && stands.daemon_runs && stands.is_on != Some(false);
         let failure = match (self.via, way.and_then(|way| way.refused.as_ref())) {
-            (_, Some(Sending::Full(why))) => {
-                Failure::new("syslog.blocked_producers", Severity::Critical, format!("programs that log hang: {why}"))
-                    .cured_by("see the system's logger: its socket is full; systemctl restart rsyslog")
-            }
+            (_, Some(Sending::Full(why))) => blocked(why),
             (_, Some(Sending::Refused(why))) => lost(format!("no canary can be sent: {why}")),
             (Via::Audit, _) if stands.is_some_and(is_well) => {
                 let summary = format!("auditd is there and runs, and does not write: {missing}");
@@ -201,6 +218,11 @@ impl Detector {
             None => self.limits.every.min(Duration::from_secs(1)),
         }
     }
+}
+
+fn blocked(why: &str) -> Failure {
+    Failure::new(BLOCKED, Severity::Critical, format!("programs that log hang: {why}"))
+        .cured_by("see the system's logger: its socket is full; systemctl restart rsyslog")
 }
 
 #[cfg(test)]
@@ -294,6 +316,26 @@ mod tests {
         let full = Sending::Full("write /dev/log: it would block".to_owned());
         detector.sent(at(0), "aaa".to_owned(), (vec![Expected::File("/var/log/syslog".to_owned())], full));
         assert_eq!(id(&detector.look(at(10), || None)), Some("syslog.blocked_producers"));
+    }
+
+    #[test]
+    fn a_socket_that_fills_up_only_later_is_told_beside_what_was_lost_before() {
+        let mut detector = Detector::new(Via::Syslog, Limits { misses: 1, ..LIMITS });
+        let file = || vec![Expected::File("/var/log/syslog".to_owned())];
+        let ids = |look: Look| match look.sight {
+            Sight::Failing(failures) => failures.into_iter().map(|failure| failure.id).collect(),
+            _ => Vec::new(),
+        };
+        detector.sent(at(0), "aaa".to_owned(), (file(), Sending::Sent));
+        assert_eq!(ids(detector.look(at(10), || None)), ["canary.lost"]);
+        for (second, sum) in [(12, 1), (14, 2)] {
+            detector.sent(at(second), format!("n{second}"), (file(), Sending::Full("it would block".to_owned())));
+            assert_eq!(ids(detector.look(at(second), || None)).len(), sum, "one alone may have met a burst");
+        }
+        detector.sent(at(16), "bbb".to_owned(), (file(), Sending::Sent));
+        assert_eq!(ids(detector.look(at(16), || None)), ["canary.lost", BLOCKED], "that it is taken proves nothing");
+        detector.arrived(at(17), 0, "bbb");
+        assert!(matches!(detector.look(at(17), || None).sight, Sight::Ok { .. }));
     }
 
     #[test]

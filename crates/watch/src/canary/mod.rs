@@ -59,7 +59,9 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     };
     let under: &[&str] = match via {
         Via::Audit => &["kernel.owner", "kernel.stuck", "kernel.status", "auditd.writing"],
-        Via::Syslog | Via::Http => &[],
+        // Where the journal takes nothing, nothing is accepted.
+        Via::Http => &["self.journal"],
+        Via::Syslog => &[],
     };
     Watched {
         name: format!("canary:{}", via.as_str()),
@@ -99,6 +101,10 @@ impl Plan for Settings {
     fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
         let tails = self.expect.iter().map(|path| LogTail::begin(path, None)).collect();
         Box::new(Canary { settings: self.clone(), tails, detector: Detector::new(self.via, self.limits) })
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.token.as_ref()
     }
 }
 

@@ -9,6 +9,10 @@ use crate::sensors::process;
 use rustix::io::Errno;
 use std::io;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+/// So long a socket may be full; a look must end within a second.
+const ROOM_WITHIN: Duration = Duration::from_millis(250);
 
 /// Which way it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +74,8 @@ fn syslog(settings: &Settings, text: &str) -> Sending {
     let path = settings.socket.display();
     let line = format!("<30>balefire[{}]: {text}", process::own());
     let sent = UnixDatagram::unbound().and_then(|socket| {
-        // A logger that hangs must not hang us.
-        socket.set_nonblocking(true)?;
+        // A logger that hangs must not hang us; one that is only busy makes room meanwhile.
+        socket.set_write_timeout(Some(ROOM_WITHIN))?;
         socket.send_to(line.as_bytes(), &settings.socket)
     });
     match sent {
@@ -80,7 +84,7 @@ fn syslog(settings: &Settings, text: &str) -> Sending {
             Sending::Blind { why: format!("write {path}: {error}"), cure: format!("the right to write to {path}") }
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Sending::Full(format!("write {path}: it would block"))
+            Sending::Full(format!("write {path}: nobody has taken it for {} ms", ROOM_WITHIN.as_millis()))
         }
         Err(error) => Sending::Refused(format!("write {path}: {error}")),
     }
