@@ -173,6 +173,18 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Reads the head of an answer that has no body, and gives its status.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or what comes is no HTTP.
+    pub fn status(&mut self) -> io::Result<u16> {
+        let (first, _) = read_head(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.ok_or_else(|| broken(format!("no status in {first:?}")))
+    }
+}
+
 /// A message's first line, and its fields with names in lower case.
 pub(crate) type Head = (String, Vec<(String, String)>);
 

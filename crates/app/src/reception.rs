@@ -219,7 +219,7 @@ impl Reception {
     }
 
     /// Counts incidents against their source's rate, if it has one.
-    fn charge(&self, source: &str, count: usize) -> Result<(), Declined> {
+    pub(crate) fn charge(&self, source: &str, count: usize) -> Result<(), Declined> {
         let config = self.config.borrow();
         let tokens = config.http.as_ref().map(|http| http.tokens.as_slice()).unwrap_or_default();
         let Some(rate) = tokens.iter().find(|token| token.name == source).and_then(|token| token.rate) else {

@@ -33,7 +33,8 @@ pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};
 pub use rights::{Lack, unit_lines};
 pub use rules::{Rise, Rules, read_rules};
-pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Watched, Watcher};
+pub use source::{Pulse, Sign, fits};
+pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Takes, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
 pub static KINDS: &[Kind] = &[

@@ -4,8 +4,11 @@
 mod beat;
 mod cadence;
 mod learned;
+mod pulse;
 mod slot;
 mod strangers;
+
+pub use pulse::{Pulse, Sign};
 
 use crate::watcher::{Kind, Plan, Watched};
 use balefire_model::Severity;
@@ -124,7 +127,8 @@ fn read_slot(reader: &Reader<'_>) -> Option<slot::Settings> {
     let doc = "How late its event may be; then it is told as `source.late`. Where the job tells only its end, this is as long \
                as it may run.";
     let start_grace = reader.duration("start_grace", doc).default_shown(Duration::from_secs(600), "10m");
-    let doc = "How long it may run beyond that: then it counts as missed, with the entry's own severity.";
+    let doc = "How long it may run beyond that: then it counts as missed, with the entry's own severity. Where the job tells that \
+               it begins, how long that run may take.";
     let run_max = reader.duration("run_max", doc).default_shown(Duration::from_secs(4 * 3600), "4h");
     let doc = "How much too early an event may be and still count.";
     let early_tolerance = reader.duration("early_tolerance", doc).default_shown(Duration::from_secs(300), "5m");
@@ -170,7 +174,8 @@ fn read_learned(reader: &Reader<'_>) -> learned::Settings {
 }
 
 /// Whether a name fits a pattern in which `*` stands for anything.
-fn fits(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn fits(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(first) else { return false };
     let mut parts = rest.split('*').peekable();

@@ -1,6 +1,7 @@
 //! What all watchers have in common: settings that were read once, and looks that are taken again and again.
 
 use crate::look::{Look, Moment};
+use crate::source::Pulse;
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
 use serde_json::Value;
@@ -50,10 +51,26 @@ pub trait Plan: Debug + Send + Sync {
     /// A watcher that begins; `kept` is what one of the same name said last to [`Watcher::memory`].
     fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher>;
 
+    /// Which heartbeats are for it.
+    fn takes(&self) -> Takes {
+        Takes::Nothing
+    }
+
     /// The secret among them. With another one the watcher begins anew.
     fn secret(&self) -> Option<&Secret> {
         None
     }
+}
+
+/// Which heartbeats a watcher waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// None.
+    Nothing,
+    /// That its source is alive.
+    Beats,
+    /// That runs of a job begin, end and fail, too.
+    Runs,
 }
 
 /// Something that looks again and again. It takes its readings itself, through `sensors`, and lets a pure detector judge them.
@@ -88,6 +105,11 @@ pub trait Around {
 
     /// When the event came in that had this nonce in its label [`CANARY`]; only the last ones are remembered.
     fn arrived(&self, _nonce: &str) -> Option<Moment> {
+        None
+    }
+
+    /// What a job told of its runs by heartbeats, also before the start; `None` where it told nothing.
+    fn pulse(&self, _source: &str) -> Option<Pulse> {
         None
     }
 

@@ -8,6 +8,7 @@ mod dead_letters;
 mod describe;
 mod ends;
 mod generate;
+mod heartbeat;
 mod history;
 mod import;
 mod incidents;
@@ -70,7 +71,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  no server answers
   4  something was refused, or a check found something
-  5  there is no such incident, channel, record, dead letter or watcher
+  5  there is no such incident, channel, record, dead letter, watcher or source
   6  nothing fails, and something that is watched cannot be seen (balefire watch status)";
 
 /// A security alert engine: takes incidents in, makes each one durable before it says "accepted", routes it to many
@@ -94,6 +95,8 @@ enum Command {
     Serve(serve::Serve),
     /// Send incidents to a running server
     Send(Box<send::Send>),
+    /// Say that a source is alive, or what becomes of a job's run
+    Heartbeat(heartbeat::Heartbeat),
     /// Take a mail on standard input as an incident, as sendmail takes it
     Sendmail(sendmail::Sendmail),
     /// Look at incidents, take them on, close them
@@ -193,6 +196,7 @@ impl Command {
             Command::Channels(command) => command.run(place, output),
             Command::DeadLetters(command) => command.run(place, output),
             Command::Runs(command) => command.run(place, output),
+            Command::Heartbeat(command) => command.run(place, output),
             Command::Watch(command) => command.run(place, output),
             Command::AuditdPlugin(command) => command.run(place, output),
             Command::Templates(command) => command.run(place, output),

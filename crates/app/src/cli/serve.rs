@@ -76,7 +76,8 @@ impl Serve {
         let core = core::start(&config, environment::terminal(), env!("CARGO_PKG_VERSION"))?;
         let current = watch::Sender::new(config.clone());
         let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
-        let (heard, rows) = (Arc::new(HeardOf::default()), Arc::new(RowsSeen::default()));
+        let (heard, rows) = (HeardOf::knowing(clock::moment(), &core.inputs), Arc::new(RowsSeen::default()));
+        let heard = Arc::new(heard);
         let (watchers, watching) =
             audit_watch::open(&config, &core.inputs, surroundings(&core, &current, (&heard, &rows)));
         let reloader = Reloader::new(place.config, overrides, current.clone(), (runs.clone(), watchers.clone()));

@@ -238,7 +238,14 @@ fn what_was_set_is_what_is_resolved() {
     assert_eq!((http.listen, http.body_bytes_max), ("[::]:80".parse().unwrap(), 1 << 20));
     assert_eq!(
         http.tokens,
-        [Token { name: "t".into(), sha256: [0xab; 32], role: Role::Admin, rate: None, format: Format::Auto }]
+        [Token {
+            name: "t".into(),
+            sha256: [0xab; 32],
+            role: Role::Admin,
+            rate: None,
+            format: Format::Auto,
+            heartbeats: Vec::new()
+        }]
     );
     assert_eq!(config.socket, Socket { path: "/srv/b/balefire.sock".into(), mode: 0o600 });
     assert_eq!(config.severity_default, Severity::High);

@@ -36,6 +36,8 @@ pub(crate) struct Token {
     pub(crate) rate: Option<Rate>,
     /// What it sends, where a request does not say.
     pub(crate) format: Format,
+    /// For which sources it may send heartbeats, beside the one of its own name.
+    pub(crate) heartbeats: Vec<String>,
 }
 
 /// What a token may do.
@@ -152,7 +154,10 @@ fn read_token(reader: &Reader<'_>) -> Token {
     let doc = "How many incidents it may send, such as `500/s`; more are refused with 429. Unlimited if not set.";
     let rate = reader.parsed("rate", doc, "a count and a time such as 500/s or 10000/h", Rate::parse).optional();
     let role = role.default_shown(Role::Send, "send");
-    Token { name: String::new(), sha256: sha256.unwrap_or_default(), role, rate, format: read_format(reader) }
+    let doc = "Ids of `watch.source` for which it may send heartbeats, beside its own name; `*` stands for anything.";
+    let heartbeats = reader.texts("heartbeats", doc).optional().unwrap_or_default();
+    let (sha256, format) = (sha256.unwrap_or_default(), read_format(reader));
+    Token { name: String::new(), sha256, role, rate, format, heartbeats }
 }
 
 fn parse_sha256(text: &str) -> Option<[u8; 32]> {

@@ -24,6 +24,29 @@ pub(crate) struct Sender(pub String);
 /// Somebody who may do everything; the name says who.
 pub(crate) struct Operator(pub String);
 
+/// Somebody who says who they are: with a token, or over the Unix socket. For what a page in a browser on this machine could
+/// ask for, too, without asking first: a plain GET.
+pub(crate) struct Named {
+    pub name: String,
+    pub role: Role,
+}
+
+impl FromRequestParts<App> for Named {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let (name, role) = match (bearer(&parts.headers)?, parts.extensions.get::<Peer>()) {
+            (Some(token), _) => by_token(token, app)?,
+            (None, Some(Peer::Unix)) => identify(parts, app)?,
+            (None, _) => {
+                let detail = "no token; allowed: `Authorization: Bearer TOKEN` with a token of `http.tokens`, also over \
+                              loopback, or the Unix socket";
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
+            }
+        };
+        Ok(Named { name, role })
+    }
+}
+
 impl FromRequestParts<App> for Sender {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {

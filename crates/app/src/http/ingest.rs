@@ -64,7 +64,7 @@ fn answer(receipt: &Receipt) -> Response {
     response
 }
 
-fn declined(declined: Declined) -> Problem {
+pub(super) fn declined(declined: Declined) -> Problem {
     let detail = declined.to_string();
     match declined {
         Declined::Body(error) => {

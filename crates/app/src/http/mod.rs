@@ -8,6 +8,7 @@ mod api;
 mod body;
 mod dead_letters;
 mod health;
+mod heartbeat;
 mod ingest;
 mod many;
 pub(crate) mod masked;
@@ -73,6 +74,8 @@ fn router(app: App) -> Router {
         .route("/api/v1/watch", get(watchers::list))
         .route("/api/v1/watch/retire", post(watchers::retire))
         .route("/api/v1/watch/drill", post(watchers::drill))
+        .route("/api/v1/heartbeat/{id}", get(heartbeat::alive).post(heartbeat::alive))
+        .route("/api/v1/heartbeat/{id}/{word}", get(heartbeat::run).post(heartbeat::run))
         .route("/api/v1/reload", post(api::reload))
         .route("/ack/{id}", get(ack::page).post(ack::acknowledge))
         .route("/healthz", get(health::healthz))

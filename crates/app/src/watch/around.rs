@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::{clock, http, ids};
-use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Own, Rows};
+use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Own, Pulse, Rows};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -35,6 +35,10 @@ impl Around for Surroundings {
 
     fn arrived(&self, nonce: &str) -> Option<Moment> {
         self.heard.arrived(nonce)
+    }
+
+    fn pulse(&self, source: &str) -> Option<Pulse> {
+        self.heard.pulse(source)
     }
 
     fn rows(&self, watcher: &str) -> Option<Rows> {

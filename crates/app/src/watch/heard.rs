@@ -2,7 +2,7 @@
 
 use crate::clock;
 use balefire_model::Incident;
-use balefire_watch::{CANARY, Heard, Moment};
+use balefire_watch::{CANARY, Heard, Moment, Pulse, Sign};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,10 @@ const NONCES_MAX: usize = 1024;
 /// As much of a nonce as is remembered; ours are shorter.
 const NONCE_BYTES_MAX: usize = 64;
 
-/// What was heard since the start.
+/// What the journal keeps of jobs is under this name and the source's. No input has such a name: a slash is not allowed there.
+const PREFIX: &str = "heartbeat/";
+
+/// What was heard since the start, and what jobs told before.
 #[derive(Debug, Default)]
 pub(crate) struct HeardOf(Mutex<Inner>);
 
@@ -24,6 +27,8 @@ pub(crate) struct HeardOf(Mutex<Inner>);
 struct Inner {
     sources: HashMap<String, Heard>,
     nonces: VecDeque<(String, Moment)>,
+    /// What jobs told of their runs, and how often; of sources that are in the configuration.
+    pulses: HashMap<String, (u64, Pulse)>,
     asked: Option<Moment>,
     told_full: bool,
 }
@@ -57,16 +62,47 @@ impl HeardOf {
             }
             inner.nonces.push_back((nonce, now));
         }
-        if count.others == 0 {
-            return;
+        inner.hear(source, now, count.others);
+    }
+
+    /// With what the journal knows of jobs. What is not understood is left out, and its job begins anew.
+    pub(crate) fn knowing(now: Moment, inputs: &HashMap<String, (String, u64)>) -> HeardOf {
+        let ours = inputs.iter().filter_map(|(input, (file, _))| Some((input.strip_prefix(PREFIX)?, file)));
+        let pulses = ours.filter_map(|(id, file)| Some((id.to_owned(), (0, Pulse::read(now, file)?))));
+        HeardOf(Mutex::new(Inner { pulses: pulses.take(SOURCES_MAX).collect(), ..Inner::default() }))
+    }
+
+    /// A source says that it is alive.
+    pub(crate) fn beat(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hear(id, clock::moment(), 1);
+    }
+
+    /// A job tells of its run; `false` where there are too many of them. The job's id is in the configuration.
+    pub(crate) fn take_sign(&self, id: &str, now: Moment, sign: Sign) -> bool {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.pulses.len() >= SOURCES_MAX && !inner.pulses.contains_key(id) {
+            return false;
         }
-        if let Some(heard) = inner.sources.get_mut(source) {
-            (heard.last, heard.count) = (now, heard.count + count.others);
-        } else if inner.sources.len() < SOURCES_MAX {
-            inner.sources.insert(source.to_owned(), Heard { last: now, count: count.others });
-        } else if !std::mem::replace(&mut inner.told_full, true) {
-            tracing::warn!(SOURCES_MAX, "more sources than are kept apart; the further ones are not watched");
-        }
+        let (number, pulse) = inner.pulses.entry(id.to_owned()).or_default();
+        pulse.take(now, sign);
+        *number += 1;
+        true
+    }
+
+    /// What is known of a job, as the journal keeps it, and how many signs that was.
+    pub(crate) fn written(&self, id: &str) -> (u64, String) {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.pulses.get(id).map(|(number, pulse)| (*number, pulse.write())).unwrap_or_default()
+    }
+
+    /// The name under which the journal keeps it.
+    pub(crate) fn input_of(id: &str) -> String {
+        format!("{PREFIX}{id}")
+    }
+
+    pub(super) fn pulse(&self, id: &str) -> Option<Pulse> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.pulses.get(id).map(|(_, pulse)| pulse.clone())
     }
 
     /// Somebody asks whether we are well.
@@ -90,6 +126,21 @@ impl HeardOf {
     pub(super) fn arrived(&self, nonce: &str) -> Option<Moment> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.nonces.iter().find(|(known, _)| known == nonce).map(|(_, at)| *at)
+    }
+}
+
+impl Inner {
+    fn hear(&mut self, source: &str, now: Moment, events: u64) {
+        if events == 0 {
+            return;
+        }
+        if let Some(heard) = self.sources.get_mut(source) {
+            (heard.last, heard.count) = (now, heard.count + events);
+        } else if self.sources.len() < SOURCES_MAX {
+            self.sources.insert(source.to_owned(), Heard { last: now, count: events });
+        } else if !std::mem::replace(&mut self.told_full, true) {
+            tracing::warn!(SOURCES_MAX, "more sources than are kept apart; the further ones are not watched");
+        }
     }
 }
 
@@ -120,5 +171,18 @@ mod tests {
         let all: Vec<_> = (0..NONCES_MAX + 1).map(|n| incident(Some(&n.to_string()))).collect();
         heard.note("web", Count::of(&all));
         assert!(heard.arrived("0").is_none() && heard.arrived("1").is_some());
+    }
+
+    #[test]
+    fn what_a_job_told_is_known_after_a_restart_and_its_silence_counts_from_there() {
+        let (heard, now) = (HeardOf::default(), clock::moment());
+        assert!(heard.take_sign("backup", now, Sign::Began));
+        assert!(heard.take_sign("backup", now, Sign::Failed("why".to_owned())));
+        let (number, written) = heard.written("backup");
+        assert_eq!(number, 2);
+        let inputs = [(HeardOf::input_of("backup"), (written, 7)), ("falco".to_owned(), ("12:34".to_owned(), 5))];
+        let known = HeardOf::knowing(now, &inputs.into_iter().collect());
+        assert_eq!((known.pulse("backup"), known.pulse("falco")), (heard.pulse("backup"), None));
+        assert!(known.source("backup").is_none(), "nobody could be heard before the start");
     }
 }

@@ -73,6 +73,8 @@ pub const CATALOGUE: &[Known] = &[
     known("clock.unsynced", "clock", Medium, "the clock is not kept by a server"),
     known("source.silent", "source", High, "a source of events is silent"),
     known("source.late", "source", Medium, "a scheduled source is late"),
+    known("source.overrun", "source", High, "a run of a scheduled source does not end"),
+    known("source.failed", "source", High, "a run of a scheduled source failed"),
     known("source.unknown", "source", Medium, "a source that nobody expects"),
     known("source.flood", "source", Medium, "a source sends far more than it did"),
     known("self.db_write_failed", "self", Critical, "our own journal takes nothing"),

@@ -3,7 +3,7 @@
 
 use super::{ASLEEP, span};
 use crate::look::{Failure, Look, Moment};
-use crate::watcher::{Around, Heard, Plan, Watcher};
+use crate::watcher::{Around, Heard, Plan, Takes, Watcher};
 use balefire_model::Severity;
 use serde_json::Value;
 use std::time::Duration;
@@ -20,6 +20,10 @@ pub(super) struct Settings {
 impl Plan for Settings {
     fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
         Box::new(Beat { settings: self.clone(), patience: Patience::default() })
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Beats
     }
 }
 
