@@ -1,6 +1,10 @@
 //! The kind `self`: whether Balefire itself can take in, show and tell, and whether anybody outside would notice if it could
 //! not. Always there; only the watch from outside must be asked for. Judges what the application says of itself.
 
+mod outside;
+
+pub use outside::{Outward, Peer, withholds};
+
 use crate::capacity;
 use crate::look::{Failure, Look, Moment};
 use crate::watcher::{Around, Kind, Own, Plan, Watched, Watcher};
@@ -38,37 +42,42 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
         part("channels", "all channels", Part::Channels),
         disk,
     ];
-    watched.extend(outside.map(|every| part("outside", "/readyz and /healthz", Part::Outside(every))));
+    watched.extend(outside.map(|outside| {
+        let target = match &outside {
+            Part::Sent(_, place) => format!("heartbeats to {place}"),
+            _ => "/readyz and /healthz".to_owned(),
+        };
+        part("outside", &target, outside)
+    }));
     watched
 }
 
-fn read_outside(reader: &Reader<'_>) -> Option<Duration> {
-    let doc = "That somebody outside asks /readyz or /healthz, so that it is noticed when Balefire is not there: another \
-               Balefire, a monitor, a load balancer.";
-    let section = |reader: &Reader<'_>| {
-        let doc = "How long it may be that nobody has asked; then it is `self.no_external_watch`.";
-        let every = reader.duration("every", doc).default_shown(Duration::from_secs(300), "5m");
-        if every.is_zero() {
-            reader.reject("every", "found 0", "more than nothing");
-        }
-        every
+fn read_outside(reader: &Reader<'_>) -> Option<Part> {
+    let doc = "The watch from outside, so that it is noticed when Balefire is not there: with `url` it sends heartbeats, without it \
+               somebody must ask /readyz or /healthz: another Balefire, a monitor, a load balancer.";
+    let read = |reader: &Reader<'_>| match outside::read(reader) {
+        (Some(peer), _) => Part::Sent(peer.every, peer.place()),
+        (None, every) => Part::Asked(every),
     };
-    reader.section("outside", doc, section).optional()
+    reader.section("outside", doc, read).optional()
 }
 
 /// One thing about Balefire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Journal,
     View,
     Channels,
     Disk,
-    Outside(Duration),
+    /// That somebody has asked for so long.
+    Asked(Duration),
+    /// That our heartbeats arrive: how often they go, and where.
+    Sent(Duration, String),
 }
 
 impl Plan for Part {
     fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
-        Box::new(Watching { part: *self, first: None, behind: None, room: None })
+        Box::new(Watching { part: self.clone(), first: None, behind: None, room: None })
     }
 }
 
@@ -85,12 +94,13 @@ impl Watcher for Watching {
     fn look(&mut self, now: Moment, around: &dyn Around) -> Look {
         let first = *self.first.get_or_insert(now);
         let Some(own) = around.own() else { return Look::unknown("no Balefire runs here that could be asked") };
-        match self.part {
+        match &self.part {
             Part::Journal => journal(&own),
             Part::View => self.view(now, &own),
             Part::Channels => channels(&own),
             Part::Disk => self.disk(now, around, own),
-            Part::Outside(every) => outside(now, first, every, &own),
+            Part::Asked(every) => outside::asked(now, first, *every, &own),
+            Part::Sent(every, place) => outside::sent(now, first, (*every, place), around.outward()),
         }
     }
 }
@@ -143,21 +153,6 @@ fn channels(own: &Own) -> Look {
     let summary = format!("all {failing} channels fail: {names}");
     let cure = "nobody hears of anything: balefire channels says what each one answers";
     Look::of(vec![Failure::new("self.all_channels_failing", Severity::Critical, summary).cured_by(cure)], "")
-}
-
-fn outside(now: Moment, first: Moment, every: Duration, own: &Own) -> Look {
-    let since = own.asked_from_outside.unwrap_or(first);
-    let quiet = now.since(since);
-    if quiet > every {
-        let summary = format!("nobody outside has asked for {} s whether Balefire is well", quiet.as_secs());
-        let cure = "let another machine ask http://THIS-HOST/readyz and tell when there is no answer";
-        let failure = Failure::new("self.no_external_watch", Severity::Medium, summary).cured_by(cure);
-        return Look::of(vec![failure.since(since.wall)], "");
-    }
-    match own.asked_from_outside {
-        Some(asked) => Look::ok(format!("asked at {:.0}", asked.wall)),
-        None => Look::unknown("nobody has asked since the start"),
-    }
 }
 
 #[cfg(test)]
@@ -234,7 +229,7 @@ mod tests {
 
     #[test]
     fn nobody_outside_is_told_after_the_time_that_was_set() {
-        let mut watcher = Part::Outside(Duration::from_secs(300)).begin(None);
+        let mut watcher = Part::Asked(Duration::from_secs(300)).begin(None);
         let asked = |at_second: u64| Own { asked_from_outside: Some(at(at_second)), ..Own::default() };
         assert!(failing(&mut *watcher, 0, &Own::default()).is_empty());
         assert_eq!(failing(&mut *watcher, 301, &Own::default()), one("self.no_external_watch", Severity::Medium));

@@ -1,6 +1,7 @@
 //! What all watchers have in common: settings that were read once, and looks that are taken again and again.
 
 use crate::look::{Look, Moment};
+use crate::own::Outward;
 use crate::source::Pulse;
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
@@ -110,6 +111,11 @@ pub trait Around {
 
     /// What a job told of its runs by heartbeats, also before the start; `None` where it told nothing.
     fn pulse(&self, _source: &str) -> Option<Pulse> {
+        None
+    }
+
+    /// What became of the heartbeats that Balefire sends; `None` before the first.
+    fn outward(&self) -> Option<Outward> {
         None
     }
 

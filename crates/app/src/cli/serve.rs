@@ -78,8 +78,8 @@ impl Serve {
         let (runs, keepers) = scheduler::open(&config.schedules, &core.inputs);
         let (heard, rows) = (HeardOf::knowing(clock::moment(), &core.inputs), Arc::new(RowsSeen::default()));
         let heard = Arc::new(heard);
-        let (watchers, watching) =
-            audit_watch::open(&config, &core.inputs, surroundings(&core, &current, (&heard, &rows)));
+        let around = surroundings(&core, &current, (&heard, &rows));
+        let (watchers, watching) = audit_watch::open(&config, &core.inputs, around.clone());
         let reloader = Reloader::new(place.config, overrides, current.clone(), (runs.clone(), watchers.clone()));
         let app = app((&core, &current, heard), reloader, (runs, watchers));
         let server = Server::bind(app.clone(), config.http.as_ref(), &config.socket).await?;
@@ -102,6 +102,7 @@ impl Serve {
         tasks.spawn(spool::follow(app.reception.clone(), stop.subscribe()));
         tasks.spawn(keepers.run(app.reception.clone(), stop.subscribe()));
         tasks.spawn(watching.run(core.mailbox.clone(), stop.subscribe()));
+        tasks.spawn(around.outward.clone().send(around, stop.subscribe()));
         tasks.spawn(rows.ask(current.subscribe(), stop.subscribe()));
         service::tell(&[NotifyState::Ready]);
         let (reason, exit) = self.wait(&app, &core).await?;
@@ -161,6 +162,7 @@ fn surroundings(
         metrics: core.metrics.clone(),
         config: current.subscribe(),
         rows: rows.clone(),
+        outward: Arc::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use balefire_channels::{Host, PostgresTransport, Transport};
 use balefire_intake::normalise::assign;
 use balefire_model::Incident;
 use balefire_model::settings::{Node, Problem, Reader, Session, Value};
-use balefire_watch::{AuditTable, KINDS, Kind, Packs, Rules, Watched, read_audit_table, read_packs, read_rules};
+use balefire_watch::{AuditTable, KINDS, Kind, Packs, Peer, Rules, Watched, read_audit_table, read_packs, read_rules};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct Watching {
     pub(crate) packs: Packs,
     /// The table into which audit rows must keep coming.
     pub(crate) audit_rows: Option<AuditRows>,
+    /// Who waits for our heartbeats.
+    pub(crate) peer: Option<Peer>,
 }
 
 impl Watching {
@@ -89,7 +91,16 @@ fn read(reader: &Reader<'_>, people: &People, host: &Host) -> Watching {
         watched.extend(found);
     }
     let (packs, audit_rows) = (read_packs(reader), read_audit_rows(reader, host));
-    Watching { rules, watched, drill_every, packs, audit_rows }
+    let peer = read_peer(reader);
+    Watching { rules, watched, drill_every, packs, audit_rows, peer }
+}
+
+/// Who waits for our heartbeats. What is wrong with that was reported by the kind `self`.
+fn read_peer(reader: &Reader<'_>) -> Option<Peer> {
+    let node = reader.node("self")?.get("outside")?;
+    let load = |path: &str| sources::read_secret(path);
+    let session = Session::new(&load);
+    Peer::read(&Reader::new(&session, node, "watch.self.outside"))
 }
 
 /// The database behind the kind `bt08`, whose other settings that kind reads itself.

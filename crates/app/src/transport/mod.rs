@@ -14,6 +14,7 @@ mod bulk;
 mod console;
 mod exec;
 mod file;
+mod heartbeat;
 mod http;
 mod mongo;
 mod notes;
@@ -28,6 +29,7 @@ pub(crate) mod tls;
 mod worker;
 
 pub(crate) use console::Terminal;
+pub(crate) use heartbeat::Heartbeat;
 pub(crate) use notes::Notes;
 pub(crate) use postgres::{Acknowledged, Newest};
 pub(crate) use run::RunSource;

@@ -1,16 +1,18 @@
 //! What watchers may ask of the running process. Answers from what others keep; decides nothing.
 
 use super::heard::HeardOf;
+use super::outward::OutwardSeen;
 use super::rows::RowsSeen;
 use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::{clock, http, ids};
-use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Own, Pulse, Rows};
+use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Outward, Own, Pulse, Rows};
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The running process.
+#[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) heard: Arc<HeardOf>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -18,6 +20,7 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) config: watch::Receiver<Arc<Config>>,
     pub(crate) rows: Arc<RowsSeen>,
+    pub(crate) outward: Arc<OutwardSeen>,
 }
 
 impl Around for Surroundings {
@@ -39,6 +42,10 @@ impl Around for Surroundings {
 
     fn pulse(&self, source: &str) -> Option<Pulse> {
         self.heard.pulse(source)
+    }
+
+    fn outward(&self) -> Option<Outward> {
+        self.outward.last()
     }
 
     fn rows(&self, watcher: &str) -> Option<Rows> {

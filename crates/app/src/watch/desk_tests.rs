@@ -103,6 +103,7 @@ fn watching(scene: &Arc<Scene>, names: &[(&str, u8)]) -> Watching {
         drill_every: None,
         packs: Packs::default(),
         audit_rows: None,
+        peer: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod heard;
 mod incident;
 mod note;
 mod once;
+mod outward;
 mod rows;
 mod runner;
 mod status;

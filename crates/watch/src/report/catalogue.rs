@@ -81,5 +81,6 @@ pub const CATALOGUE: &[Known] = &[
     known("self.view_behind", "self", Medium, "our own history is behind"),
     known("self.all_channels_failing", "self", Critical, "no channel of alerts works"),
     known("self.no_external_watch", "self", Medium, "nobody outside asks whether we are well"),
+    known("self.outside_failing", "self", Medium, "our own heartbeats do not arrive"),
     known("watch.blind", "every kind", Medium, "a watcher cannot see"),
 ];
