@@ -73,7 +73,7 @@ fn what_auditd_mails_is_an_incident_when_it_is_told_so() {
     assert_eq!((code(&sent), words(&sent)), (0, String::new()));
     let incident = titled(&server, "Audit Disk Space Alert", 1).remove(0);
     assert_eq!(incident["severity"], "high");
-    assert_eq!(incident["detected_by"], "audit.space_low");
+    assert_eq!(incident["detected_by"], "watch.audit.space_low");
     assert_eq!(incident["source"], "socket");
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     assert_eq!(incident["labels"]["host"], host.as_str());

@@ -4,7 +4,7 @@
 use super::client::{Question, Reach};
 use super::output::Output;
 use super::{Exit, Failure, Place};
-use crate::clock;
+use crate::{clock, environment};
 use balefire_model::text::one_line;
 use balefire_watch::{Plugin, PluginEnd, PluginTold};
 use bytes::Bytes;
@@ -93,6 +93,7 @@ async fn watch(mut plugin: Plugin, tell: SyncSender<Value>) -> io::Result<u64> {
     thread::Builder::new().name("pipe".to_owned()).spawn(move || read_lines(io::stdin().lock(), &send))?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut end = PluginEnd::Broken;
+    let host = environment::host().name;
     loop {
         tokio::select! {
             line = lines.recv() => match line {
@@ -104,7 +105,7 @@ async fn watch(mut plugin: Plugin, tell: SyncSender<Value>) -> io::Result<u64> {
                 break;
             }
             _ = looks.tick() => match plugin.look(clock::moment()) {
-                Ok(found) => found.iter().for_each(|found| queue(&tell, incident(found))),
+                Ok(found) => found.iter().for_each(|found| queue(&tell, incident(found, &host))),
                 Err(error) => complain(&format!("records cannot be kept: {error}")),
             },
         }
@@ -114,7 +115,7 @@ async fn watch(mut plugin: Plugin, tell: SyncSender<Value>) -> io::Result<u64> {
         plugin.take(clock::moment(), &line);
     }
     match plugin.end(end) {
-        Ok(found) => queue(&tell, incident(&found)),
+        Ok(found) => queue(&tell, incident(&found, &host)),
         Err(error) => complain(&format!("the last records cannot be kept: {error}")),
     }
     Ok(plugin.count())
@@ -149,9 +150,11 @@ fn complain(what: &str) {
     super::output::tell(&format!("auditd-plugin: {}", one_line(what)));
 }
 
-/// What is sent to the server. The end of a failure has the rule of its beginning, by which it is known.
-fn incident(told: &PluginTold) -> Value {
+/// What is sent to the server, under the names that watchers use, so that their routes take it, too. The end of a failure
+/// has the fingerprint of its begin, and ends it.
+fn incident(told: &PluginTold, host: &str) -> Value {
     let at = clock::now().to_string();
+    let matter = |id: &str| format!("auditd-plugin {id} {host}");
     match told {
         PluginTold::Began(failure) => {
             let mut labels = json!({ "watcher": "auditd-plugin", "failure": failure.id, "change": "began" });
@@ -161,7 +164,8 @@ fn incident(told: &PluginTold) -> Value {
             json!({
                 "title": failure.summary,
                 "severity": failure.severity.to_string(),
-                "detected_by": format!("auditd-plugin.{}", failure.id),
+                "detected_by": format!("watch.{}", failure.id),
+                "fingerprint": matter(&failure.id),
                 "description": format!("Cause: {}\nWhat to do: {}", failure.cause, failure.remediation),
                 "nist_controls": ["3.3.4"],
                 "timestamp": at,
@@ -171,7 +175,9 @@ fn incident(told: &PluginTold) -> Value {
         PluginTold::Over(id, proof) => json!({
             "title": format!("Over: auditd writes its log again: {proof}"),
             "severity": "info",
-            "detected_by": format!("auditd-plugin.{id}"),
+            "status": "resolved",
+            "detected_by": format!("watch.{id}"),
+            "fingerprint": matter(id),
             "nist_controls": ["3.3.4"],
             "timestamp": at,
             "labels": { "watcher": "auditd-plugin", "failure": id, "change": "over" },
@@ -293,12 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_failure_has_the_rule_of_its_beginning() {
+    fn the_end_of_a_failure_is_known_to_end_its_beginning_and_routes_of_watchers_take_both() {
         let dir = tempfile::tempdir().unwrap();
         let mut plugin = Plugin::new(Path::new("/nowhere"), dir.path().to_owned(), 1 << 20);
-        let began = incident(&plugin.end(PluginEnd::Broken).unwrap());
-        let over = incident(&PluginTold::Over("audit.owner_lost", "it is".to_owned()));
-        assert_eq!(began["detected_by"], over["detected_by"]);
+        let began = incident(&plugin.end(PluginEnd::Broken).unwrap(), "web-1");
+        let over = incident(&PluginTold::Over("audit.owner_lost", "it is".to_owned()), "web-1");
+        assert_eq!((&began["detected_by"], &began["fingerprint"]), (&over["detected_by"], &over["fingerprint"]));
+        assert_eq!((&began["detected_by"], &over["status"]), (&json!("watch.audit.owner_lost"), &json!("resolved")));
+        let elsewhere = incident(&PluginTold::Over("audit.owner_lost", "it is".to_owned()), "web-2");
+        assert_ne!(began["fingerprint"], elsewhere["fingerprint"], "no machine ends what another one told");
         assert_eq!(began["labels"]["audit_end"], "killed");
     }
 }

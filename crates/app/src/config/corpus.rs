@@ -126,6 +126,8 @@ watch: {{recipients: audit}}
     assert_eq!(findings(both, "mail, screen, archive"), said("2 people (anna, ben) by 1 kinds of channel (email)"));
     assert_eq!(findings(part, "mail, chat"), said("1 people (anna) by 2 kinds of channel (email, slack)"));
     assert_eq!(findings(both, "screen"), said("0 people (none) by 0 kinds of channel (none)"));
+    let missing = "there is no team \"audit\", so that nobody is known who must hear when audit logging fails";
+    assert_eq!(findings("night: {members: [anna, ben]}", "mail, chat"), Some(missing.to_owned()));
 }
 
 #[test]

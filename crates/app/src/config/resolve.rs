@@ -146,7 +146,7 @@ fn read(reader: &Reader<'_>, overrides: &Overrides, host: &Host) -> Settings {
     let reports = read_dfars(reader);
     let people = read_people(reader);
     let dedup = read_dedup(reader);
-    let watch = read_watch(reader, &people, host);
+    let watch = read_watch(reader, host);
     let mut channels = read_channels(reader, host);
     let names = channels.iter().map(|channel| (channel.name.clone(), channel.kind.key.to_owned())).collect();
     let declared: Vec<String> = match reader.node("channels").map(|node| &node.value) {

@@ -2,7 +2,6 @@
 //! watcher by name.
 
 use super::named::items_of;
-use super::people::People;
 use super::{Config, Finding, sources, yaml};
 use balefire_channels::{Host, PostgresTransport, Transport};
 use balefire_intake::normalise::assign;
@@ -56,22 +55,15 @@ pub(crate) struct AuditRows {
 }
 
 /// Reads the section; `None` where it is not there.
-pub(super) fn read_watch(reader: &Reader<'_>, people: &People, host: &Host) -> Option<Watching> {
+pub(super) fn read_watch(reader: &Reader<'_>, host: &Host) -> Option<Watching> {
     let doc = "Whether audit logging works (NIST SP 800-171 3.3.4), and who hears when it does not: each watcher is ok, \
                failing, blind or unknown, and each change is an incident whose `detected_by` begins with `watch.`. See \
                docs/audit-watch.md.";
-    reader.section("watch", doc, |reader| read(reader, people, host)).optional()
+    reader.section("watch", doc, |reader| read(reader, host)).optional()
 }
 
-fn read(reader: &Reader<'_>, people: &People, host: &Host) -> Watching {
+fn read(reader: &Reader<'_>, host: &Host) -> Watching {
     let rules = read_rules(reader);
-    if let Some(team) = &rules.recipients
-        && !people.has_team(team)
-    {
-        let teams: Vec<&str> = people.teams().collect();
-        let allowed = if teams.is_empty() { "a name of `teams`; none is configured".into() } else { teams.join(", ") };
-        reader.reject("recipients", format!("there is no team {:?}", balefire_model::text::cut(team, 80)), allowed);
-    }
     let doc = "Drills by the timetable: a marked alert that goes the way of a real one.";
     let drill_every = reader.section("drill", doc, |reader| {
         let doc = "How often one watcher is drilled, each in its turn.";
@@ -147,6 +139,19 @@ fn report_repeated(reader: &Reader<'_>, kind: &Kind, (before, found): (&[Watched
 /// The team whose members must hear of every failure, where it does not come to two people and two kinds of channel.
 pub(crate) fn findings(config: &Config) -> Option<Finding> {
     let team = config.watch.as_ref()?.rules.recipients.as_ref()?;
+    let finding = |text: String| {
+        Some(Finding { code: "watch-recipients", subject: "watch.recipients".to_owned(), text, place: None })
+    };
+    if !config.people.has_team(team) {
+        let teams = config.people.teams().collect::<Vec<_>>().join(", ");
+        let teams = if teams.is_empty() { "none is configured".to_owned() } else { teams };
+        let team = balefire_model::text::cut(team, 80);
+        // What is watched must be watched all the same: this is no reason not to start.
+        return finding(format!(
+            "there is no team {team:?}, so that nobody is known who must hear when audit logging fails; allowed: a name \
+             of `teams` ({teams})"
+        ));
+    }
     let (people, kinds) = told(config, team);
     if people.len() >= LEAST && kinds.len() >= LEAST {
         return None;
@@ -154,20 +159,15 @@ pub(crate) fn findings(config: &Config) -> Option<Finding> {
     let named = |names: &BTreeSet<&str>| {
         if names.is_empty() { "none".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
     };
-    Some(Finding {
-        code: "watch-recipients",
-        subject: "watch.recipients".to_owned(),
-        text: format!(
-            "when audit logging fails, team {team} comes to {} people ({}) by {} kinds of channel ({}); {LEAST} of each \
+    finding(format!(
+        "when audit logging fails, team {team} comes to {} people ({}) by {} kinds of channel ({}); {LEAST} of each \
              are needed, so that one who is away and one path that is down keep nobody from hearing of it: route \
              `detected_by =~ \"watch\\..*\"` to channels that name `team:{team}`",
-            people.len(),
-            named(&people),
-            kinds.len(),
-            named(&kinds),
-        ),
-        place: None,
-    })
+        people.len(),
+        named(&people),
+        kinds.len(),
+        named(&kinds),
+    ))
 }
 
 /// The members of a team that a failure's alert reaches by name, and the kinds of channel on which people are told.
@@ -191,7 +191,7 @@ pub(crate) fn usual() -> Watching {
     let tree = tree.unwrap_or(Node { place: balefire_model::settings::Place::default(), value: Value::Null });
     let load = |path: &str| sources::read_secret(path);
     let session = Session::new(&load);
-    read(&Reader::new(&session, &tree, "watch"), &People::default(), &Host::default())
+    read(&Reader::new(&session, &tree, "watch"), &Host::default())
 }
 
 #[cfg(test)]
@@ -206,7 +206,7 @@ mod tests {
             let load = |_: &str| Ok(String::new());
             let session = Session::new(&load);
             let reader = Reader::new(&session, &tree, "watch");
-            read(&reader, &People::default(), &Host::default());
+            read(&reader, &Host::default());
             reader.finish();
             session.problems().iter().map(ToString::to_string).collect::<Vec<_>>()
         };

@@ -48,7 +48,8 @@ pub fn incident(message: &Message, envelope: &Envelope) -> Value {
     if let Some(severity) = verdict.severity {
         incident.insert("severity".to_owned(), severity.as_str().into());
     }
-    let detected_by = verdict.failure.unwrap_or(verdict.program);
+    // As the watchers name it, so that the routes of their failures are those of this one, too.
+    let detected_by = verdict.failure.map_or_else(|| verdict.program.to_owned(), |failure| format!("watch.{failure}"));
     incident.insert("detected_by".to_owned(), detected_by.into());
     incident.insert("description".to_owned(), description(message, envelope).into());
     if verdict.is_audit {

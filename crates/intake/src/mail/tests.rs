@@ -31,14 +31,14 @@ fn check(mail: &str, expected: [&str; 4]) -> Value {
 fn what_auditd_writes_is_a_failure_of_audit_logging_with_the_host_that_it_leaves_out() {
     let mail = "To: root\nFrom: root\nSubject: Audit Disk Space Alert\n\nThe audit daemon is low on disk space for logging! \
                 Please take action\nto ensure no loss of service.";
-    let incident = check(mail, ["Audit Disk Space Alert (web-1)", "high", "audit.space_low", "auditd"]);
+    let incident = check(mail, ["Audit Disk Space Alert (web-1)", "high", "watch.audit.space_low", "auditd"]);
     assert_eq!(incident["nist_controls"], json!(["3.3.4"]));
     assert_eq!(incident["labels"]["failure"], "audit.space_low");
     assert_eq!(incident["labels"]["mail_to"], "root");
     let text = incident["description"].as_str().unwrap();
     assert!(text.starts_with("The audit daemon is low") && text.ends_with("Host: web-1"), "{text}");
     let mail = "To: root\nFrom: root\nSubject: Audit Admin Space Alert\n\nThe audit daemon is very low on disk space\n";
-    check(mail, ["Audit Admin Space Alert (web-1)", "high", "audit.space_admin", "auditd"]);
+    check(mail, ["Audit Admin Space Alert (web-1)", "high", "watch.audit.space_admin", "auditd"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::sensors::space::{Space, space};
 use crate::watcher::{Around, Plan, Watcher};
 use balefire_model::Severity;
 use serde_json::Value;
+use std::io;
 
 /// So much emptier (in percent) it must be until a level is left.
 const HYSTERESIS: f64 = 5.0;
@@ -35,7 +36,11 @@ impl Watcher for RoomWatcher {
         let space = match space(path) {
             Ok(space) => space,
             Err(error) => {
-                let cure = format!("the right to reach {}", path.display());
+                let cure = match error.kind() {
+                    // No right makes a directory that is not there.
+                    io::ErrorKind::NotFound => "start auditd, or say in `watch.auditd.log` where its log is".to_owned(),
+                    _ => format!("the right to reach {}", path.display()),
+                };
                 return Look::blind(format!("statvfs {}: {error}", path.display()), cure);
             }
         };

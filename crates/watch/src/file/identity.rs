@@ -193,8 +193,12 @@ impl Identity {
             return;
         }
         let failure = self.lost(sample, path);
-        self.wrong.retain(|wrong| wrong.id != failure.id);
-        self.wrong.push(failure);
+        // That it went away was told, with all that was in it: a new one in its place is no second matter.
+        let is_told = failure.id == "file.replaced" && self.has("file.missing");
+        if !is_told {
+            self.wrong.retain(|wrong| wrong.id != failure.id);
+            self.wrong.push(failure);
+        }
         self.absent = None;
         self.adopt(now, sample, false);
     }
@@ -336,6 +340,25 @@ mod tests {
         assert!(identity.has("file.missing"), "it is back, but nothing was written");
         let more = sample(&identity, 1, "one two");
         identity.read(at(8_000), &more);
+        assert!(identity.wrong.is_empty());
+    }
+
+    #[test]
+    fn a_new_file_after_a_told_absence_is_no_second_matter_and_ends_it_when_it_grows() {
+        let mut identity = Identity::default();
+        let first = sample(&identity, 1, "one");
+        identity.read(at(0), &first);
+        assert!(!identity.absent(at(1_000), "a", Duration::from_secs(1)));
+        assert!(identity.absent(at(2_000), "a", Duration::from_secs(1)));
+        let new = sample(&identity, 2, "two");
+        for ms in [3_000, 3_500, 4_000, 4_500] {
+            if identity.read(at(ms), &new) == Step::Search {
+                identity.found(at(ms), &new, None, "a");
+            }
+        }
+        assert_eq!(identity.wrong.iter().map(|wrong| wrong.id.as_str()).collect::<Vec<_>>(), ["file.missing"]);
+        let more = sample(&identity, 2, "two three");
+        identity.read(at(6_000), &more);
         assert!(identity.wrong.is_empty());
     }
 

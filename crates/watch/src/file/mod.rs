@@ -265,6 +265,11 @@ impl LogFile {
     /// file its mode and owner step by step.
     fn changed_hands(&mut self, now: Moment, facts: &Facts) -> Vec<Failure> {
         let is = (facts.mode, facts.uid, facts.gid);
+        if facts.mode & 0o002 != 0 {
+            // That everybody may write it is a failure of its own, until it is as before.
+            self.hands = None;
+            return Vec::new();
+        }
         let since = match self.hands {
             Some((seen, since)) if seen == is => since,
             _ => now,
@@ -350,3 +355,6 @@ fn belongs(what: &str, name: &str, found: u32, number: fn(&str) -> io::Result<Op
         Err(error) => Some(format!("its {what} must be {name}, which cannot be looked up: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,7 +151,7 @@ fn verdict(is_met: bool) -> Verdict {
 
 fn blind(place: &str, text: &Text) -> Judged {
     match text {
-        Text::Missing => (place.to_owned(), Verdict::Blind, "there is no such file".to_owned()),
+        Text::Missing => (place.to_owned(), Verdict::Blind, format!("there is no {place}")),
         Text::Denied(why) => (place.to_owned(), Verdict::Blind, why.clone()),
         Text::Read(_) => (place.to_owned(), Verdict::Blind, "it says nothing of this".to_owned()),
     }

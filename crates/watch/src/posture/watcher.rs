@@ -1,6 +1,6 @@
 //! The watcher `auditd.posture`: whether settings are as the profile asks.
 
-use super::{Alerts, Item, Profile, Readings, Verdict, judge, read};
+use super::{Alerts, Item, Profile, Readings, Text, Verdict, judge, read};
 use crate::look::{Failure, Look, Moment};
 use crate::watcher::{Around, Plan, Watched, Watcher};
 use balefire_model::Severity;
@@ -50,7 +50,12 @@ pub(super) fn look(profile: Profile, readings: &Readings) -> Look {
     let items = judge(profile, readings, &Alerts::default());
     let unseen = items.iter().find(|item| item.rule == first_of_conf(profile) && item.verdict == Verdict::Blind);
     if let Some(item) = unseen {
-        return Look::blind(item.found.clone(), format!("the right to read {} (CAP_DAC_READ_SEARCH)", item.place));
+        let cure = match &readings.conf.1 {
+            // No right makes a file that is not there.
+            Text::Missing => "install auditd, or say in `watch.auditd.conf` where its settings are".to_owned(),
+            _ => format!("the right to read {} (CAP_DAC_READ_SEARCH)", item.place),
+        };
+        return Look::blind(item.found.clone(), cure);
     }
     let bad: Vec<&Item> = items.iter().filter(|item| item.verdict == Verdict::NotMet).collect();
     if bad.is_empty() {

@@ -20,7 +20,7 @@ const fn known(id: &'static str, kind: &'static str, severity: Severity, what: &
     Known { id, kind, severity, what }
 }
 
-use Severity::{Critical, High, Medium};
+use Severity::{Critical, High, Info, Low, Medium};
 
 /// By kind.
 pub const CATALOGUE: &[Known] = &[
@@ -35,12 +35,14 @@ pub const CATALOGUE: &[Known] = &[
     known("audit.config_change", "kernel", Medium, "rules or limits of audit were changed"),
     known("audit.suspended", "auditd", Critical, "auditd lives and writes nothing"),
     known("audit.space_low", "auditd", Medium, "room for audit logs becomes short"),
-    known("audit.space_admin", "auditd", High, "room for audit logs is nearly gone"),
+    known("audit.space_admin", "auditd", Critical, "room for audit logs is nearly gone"),
     known("audit.full", "auditd", Critical, "no room is left for audit logs"),
     known("audit.write_error", "auditd", Critical, "audit logs cannot be written"),
     known("audit.halt_pending", "auditd", Critical, "auditd will stop the machine"),
     known("audit.queue_overflow", "auditd", High, "auditd's queue to its plugins overflows"),
     known("audit.posture", "auditd", Medium, "auditd is not set as the profile asks"),
+    known("audit.alternate", "auditd", Info, "records were kept elsewhere while auditd wrote nothing"),
+    known("audit.alternate_failed", "auditd", High, "records cannot be kept elsewhere while auditd writes nothing"),
     known("canary.lost", "canary", Critical, "what was written to be seen did not arrive"),
     known("syslog.input_loss", "rsyslog", High, "messages are lost before the queue"),
     known("syslog.queue_loss", "rsyslog", High, "messages are lost in a queue"),
@@ -53,6 +55,7 @@ pub const CATALOGUE: &[Known] = &[
     known("syslogng.silent", "syslogng", High, "syslog-ng does not answer"),
     known("journal.suppressed", "journald", Medium, "messages were held back by their rate"),
     known("journal.missed", "journald", High, "messages were missed"),
+    known("journal.forward_missed", "journald", High, "messages did not go on to syslog"),
     known("journal.usage", "journald", Medium, "the journal is near the most that it may take"),
     known("journal.stopped", "journald", Critical, "journald was stopped"),
     known("file.missing", "file", High, "a log is not there"),
@@ -60,15 +63,17 @@ pub const CATALOGUE: &[Known] = &[
     known("file.replaced", "file", High, "a log is another file"),
     known("file.rewritten", "file", Critical, "what stood in a log was changed"),
     known("file.perm", "file", Medium, "a log may be read or written by others"),
-    known("file.stalled", "file", High, "a log does not grow"),
+    known("file.stalled", "file", Medium, "a log does not grow"),
     known("file.writer_gone", "file", High, "nobody holds a log open for writing"),
     known("file.future", "file", Medium, "records of a log come from the future or out of order"),
     known("file.unreadable", "file", High, "a log cannot be read"),
-    known("capacity.bytes", "capacity", High, "the file system of logs fills up"),
-    known("capacity.inodes", "capacity", High, "inodes of the file system of logs run out"),
+    known("capacity.bytes", "capacity", Medium, "the file system of logs fills up"),
+    known("capacity.inodes", "capacity", Medium, "inodes of the file system of logs run out"),
+    known("capacity.cap", "capacity", Medium, "logs take as much as they may"),
+    known("capacity.retain", "capacity", Medium, "logs are removed before their time"),
     known("capacity.read_only", "capacity", Critical, "the file system of logs cannot be written"),
-    known("capacity.forecast", "capacity", High, "the file system of logs will be full soon"),
-    known("capacity.volatile", "capacity", Medium, "logs are kept in memory"),
+    known("capacity.forecast", "capacity", Medium, "the file system of logs will be full soon"),
+    known("capacity.volatile", "capacity", Low, "logs are kept in memory"),
     known("clock.step", "clock", Medium, "the clock was set"),
     known("clock.unsynced", "clock", Medium, "the clock is not kept by a server"),
     known("source.silent", "source", High, "a source of events is silent"),
@@ -77,10 +82,20 @@ pub const CATALOGUE: &[Known] = &[
     known("source.failed", "source", High, "a run of a scheduled source failed"),
     known("source.unknown", "source", Medium, "a source that nobody expects"),
     known("source.flood", "source", Medium, "a source sends far more than it did"),
+    known("bt08.no_rows", "bt08", Critical, "no audit row came for too long in the hours of business"),
+    known("bt08.audit_failure", "bt08", Critical, "an application could not write an audit record"),
+    known("bt08.audit_db_failure", "bt08", Critical, "an application does not reach the database of its audit records"),
+    known("bt08.logger_failure", "bt08", Critical, "an application's audit logger has failed"),
     known("self.db_write_failed", "self", Critical, "our own journal takes nothing"),
     known("self.view_behind", "self", Medium, "our own history is behind"),
     known("self.all_channels_failing", "self", Critical, "no channel of alerts works"),
     known("self.no_external_watch", "self", Medium, "nobody outside asks whether we are well"),
     known("self.outside_failing", "self", Medium, "our own heartbeats do not arrive"),
     known("watch.blind", "every kind", Medium, "a watcher cannot see"),
+    known(
+        "watch.not_configured",
+        "every kind",
+        Medium,
+        "a watcher that is expected is not in the configuration any more",
+    ),
 ];

@@ -29,7 +29,7 @@ pub fn page(report: &Report) -> String {
     table(&mut page, "Controls", &["control", "asks for", "answered here by"], controls.map(texts));
     parameters(&mut page, report);
     recipients(&mut page, report);
-    let known = super::CATALOGUE.iter().map(|known| vec![known.id, known.severity.as_str(), known.what, known.kind]);
+    let known = report.types.iter().map(|known| vec![known.id, known.severity.as_str(), known.what, known.kind]);
     table(&mut page, "Types of failure", &["type", "severity at once", "what", "watch."], known.map(texts));
     let watchers = report.watchers.iter().map(watcher);
     table(&mut page, "Watchers", &["watcher", "watches", "state", "since", "proof, or what is wrong"], watchers);

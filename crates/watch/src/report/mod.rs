@@ -121,6 +121,8 @@ pub struct Report {
     pub parameters: Parameters,
     /// Who hears of which failure at this moment.
     pub recipients: Vec<Recipients>,
+    /// The types of failure that are alerted on.
+    pub types: &'static [Known],
     /// The watchers.
     pub watchers: Vec<Value>,
     /// What is not covered: blind, unknown, not configured.
@@ -156,6 +158,7 @@ pub fn report(known: Facts, incidents: &[Value]) -> Report {
         not_covered: not_covered(&known.watchers, &known.not_configured, known.remarks),
         parameters: known.parameters,
         recipients: known.recipients,
+        types: CATALOGUE,
         watchers: known.watchers,
         detection: latency(limits.0, detect, false),
         notification: notify(&failures),

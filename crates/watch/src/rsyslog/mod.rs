@@ -109,6 +109,9 @@ impl Watcher for Rsyslog {
             Ok(read) => self.take(now, &read.lines, read.facts.written),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.heard.get_or_insert(now);
+                if self.silent(now, &path).is_none() {
+                    return Look::unknown(format!("{path} is not there: {MODULE}"));
+                }
             }
             Err(error) => return Look::blind(format!("open {path}: {error}"), format!("the right to read {path}")),
         }

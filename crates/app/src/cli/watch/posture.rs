@@ -102,11 +102,12 @@ fn shown(items: &[Item], screen: Screen) -> String {
             Cell::styled(word, style),
             Cell::new(item.setting),
             Cell::new(&item.found),
+            Cell::new(&item.place),
             Cell::new(item.wanted),
         ]
     };
     let rows: Vec<_> = items.iter().map(row).collect();
-    let mut shown = table(&["RULE", "VERDICT", "SETTING", "FOUND", "WANTED"], &rows, screen);
+    let mut shown = table(&["RULE", "VERDICT", "SETTING", "FOUND", "WHERE", "WANTED"], &rows, screen);
     let asking: Vec<&Item> = items.iter().filter(|item| item.alerts.is_some()).collect();
     if let Some(sentence) = asking.first().and_then(|item| item.alerts.as_ref()) {
         let rules: Vec<&str> = asking.iter().map(|item| item.rule).collect();
