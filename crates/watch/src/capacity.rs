@@ -27,8 +27,11 @@ const HYSTERESIS: f64 = 5.0;
 /// Within this time a file system is foretold to be full, if nothing else is set.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How often it is counted what the logs take.
+/// How often it is counted what the logs take: few files often, so that it is told in time, and many now and then, because it
+/// costs.
 const COUNTED_EVERY: Duration = Duration::from_secs(60);
+const FEW_COUNTED_EVERY: Duration = Duration::from_secs(5);
+const FEW: u32 = 1_000;
 
 /// Of what a forecast warns of, so much is near: 4 of 24 hours.
 const NEAR: u32 = 6;
@@ -130,7 +133,8 @@ struct Capacity {
 impl Watcher for Capacity {
     fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
         let path = self.settings.path.display();
-        let is_due = self.counted.is_none_or(|(counted, _)| now.since(counted) >= COUNTED_EVERY);
+        let every = |stored: Stored| if stored.files <= FEW { FEW_COUNTED_EVERY } else { COUNTED_EVERY };
+        let is_due = self.counted.is_none_or(|(counted, stored)| now.since(counted) >= every(stored));
         if self.settings.allotted.is_some() && is_due {
             match stored(&self.settings.path) {
                 Ok(stored) => self.counted = Some((now, stored)),
@@ -323,6 +327,22 @@ mod tests {
         let Sight::Failing(failures) = detector.judge(at(16 * 60), &settings, (space, None)).sight else { panic!() };
         let forecast = failures.iter().find(|failure| failure.id == "capacity.forecast").unwrap();
         assert_eq!(forecast.severity, Severity::High);
+    }
+
+    #[test]
+    fn logs_that_take_what_they_may_are_told_within_seconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let allotted = Some(Allotted { bytes: 1000, retain: None });
+        let settings = Settings { path: dir.path().to_owned(), bytes: vec![75], allotted, ..settings() };
+        let mut watcher = settings.begin(None);
+        let mut is_told = |second: u64| {
+            let now = Moment { boot: Duration::from_secs(1000 + second), ..at(0) };
+            matches!(watcher.look(now, &crate::watcher::Nobody).sight, Sight::Failing(failures)
+                if failures.iter().any(|failure| failure.id == "capacity.cap"))
+        };
+        assert!(!is_told(0));
+        std::fs::write(dir.path().join("a.log"), vec![b'x'; 800]).unwrap();
+        assert!(is_told(5));
     }
 
     #[test]

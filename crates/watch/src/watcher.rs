@@ -163,3 +163,23 @@ pub struct Own {
     /// The directory of the journal.
     pub data: Option<PathBuf>,
 }
+
+/// Nobody who could be asked.
+#[cfg(test)]
+pub(crate) struct Nobody;
+
+#[cfg(test)]
+impl Around for Nobody {
+    fn source(&self, _: &str) -> Option<Heard> {
+        None
+    }
+    fn sources(&self) -> Vec<(String, Heard)> {
+        Vec::new()
+    }
+    fn nonce(&self) -> String {
+        String::new()
+    }
+    fn own(&self) -> Option<Own> {
+        None
+    }
+}

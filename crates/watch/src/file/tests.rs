@@ -1,27 +1,10 @@
 //! The whole watcher on real files, with a clock that is set.
 
 use super::*;
-use crate::watcher::{Heard, Own};
+use crate::watcher::Nobody;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
-
-struct Nobody;
-
-impl Around for Nobody {
-    fn source(&self, _: &str) -> Option<Heard> {
-        None
-    }
-    fn sources(&self) -> Vec<(String, Heard)> {
-        Vec::new()
-    }
-    fn nonce(&self) -> String {
-        String::new()
-    }
-    fn own(&self) -> Option<Own> {
-        None
-    }
-}
 
 struct Bench {
     _dir: TempDir,
