@@ -39,6 +39,8 @@ fn after_a_failure(site: &Site) -> Server {
     server.wait_for_deliveries(&id, "delivered");
     let acked = site.run(&["incidents", "ack", &id, "--by", "anna", "--comment", "making <room>"]);
     assert!(acked.status.success(), "{}", String::from_utf8_lossy(&acked.stderr));
+    let now = reported(site, &["pci", "--period", "1ms"]);
+    assert_eq!(now["failures"][0]["failure"], "capacity.bytes", "it began before the period and is not over: {now}");
     site.configure(&config("100"));
     server.hang_up();
     wait::until("it is over", || failures(&server, "over").pop().ok_or_else(|| "nothing".to_owned()));

@@ -71,6 +71,12 @@ pub struct Told {
 }
 
 impl Case {
+    /// Whether any of it was at this time or later.
+    pub(super) fn reaches(&self, since: Timestamp) -> bool {
+        let last = if self.is_event { self.detected } else { self.recovered };
+        last.is_none_or(|last| last >= since)
+    }
+
     /// Whether it is a failure, and not only somebody's word that a watcher is not expected any more.
     #[must_use]
     pub fn is_failure(&self) -> bool {
@@ -103,6 +109,15 @@ pub fn cases(incidents: &[Value]) -> Vec<Case> {
     }
     cases.iter_mut().for_each(Case::measure);
     cases
+}
+
+/// When the first began of those failures that became worse or ended among these incidents and began before this time.
+#[must_use]
+pub fn begins_before(incidents: &[Value], since: Timestamp) -> Option<Timestamp> {
+    let goes_on = |incident: &Value| matches!(incident["labels"]["change"].as_str(), Some("worse" | "over"));
+    let ours =
+        incidents.iter().map(|shown| &shown["incident"]).filter(|incident| concerns(incident) && goes_on(incident));
+    ours.filter_map(|incident| time(&incident["labels"]["detected"])).filter(|began| *began < since).min()
 }
 
 /// Ours, what auditd mailed, and what is known as the switching off of logging.

@@ -116,7 +116,10 @@ impl Framework {
     /// Reads one of the words.
     #[must_use]
     pub fn parse(word: &str) -> Option<Framework> {
-        Framework::WORDS.into_iter().find(|(known, _)| *known == word.trim()).map(|(_, framework)| framework)
+        Framework::WORDS
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(word.trim()))
+            .map(|(_, framework)| framework)
     }
 
     /// Its word.

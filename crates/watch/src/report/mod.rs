@@ -6,7 +6,7 @@ mod catalogue;
 mod framework;
 mod html;
 
-pub use case::{Case, Told, cases};
+pub use case::{Case, Told, begins_before, cases};
 pub use catalogue::{CATALOGUE, Known};
 pub use framework::{Control, Framework};
 pub use html::page;
@@ -131,7 +131,7 @@ pub struct Report {
     pub detection: Latency,
     /// From its detection to the first channel that accepted the alert.
     pub notification: Latency,
-    /// Failures of the period, the oldest first.
+    /// Failures of the period, the oldest first; those that began before it and were not over, too.
     pub failures: Vec<Case>,
     /// Drills of the period.
     pub drills: Vec<Case>,
@@ -139,10 +139,12 @@ pub struct Report {
     pub drill_notification: Latency,
 }
 
-/// Puts it together. `incidents` are those of `balefire incidents export --format json`, in any order.
+/// Puts it together. `incidents` are those of `balefire incidents export --format json`, in any order; what was over before the
+/// period is passed over.
 #[must_use]
 pub fn report(known: Facts, incidents: &[Value]) -> Report {
-    let (drills, failures): (Vec<Case>, Vec<Case>) = cases(incidents).into_iter().partition(|case| case.is_drill);
+    let cases = cases(incidents).into_iter().filter(|case| case.reaches(known.period.since));
+    let (drills, failures): (Vec<Case>, Vec<Case>) = cases.partition(|case| case.is_drill);
     let limits = (known.parameters.max_detect_s, known.parameters.max_notify_s);
     let detect = failures.iter().filter(|case| case.is_failure()).map(|case| case.detect_s);
     let notify = |cases: &[Case]| {

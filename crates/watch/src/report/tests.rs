@@ -104,6 +104,20 @@ fn what_came_too_late_or_never_is_missed_and_what_another_explains_is_not_counte
 }
 
 #[test]
+fn what_was_not_over_when_the_period_began_is_of_the_period_and_what_was_is_not() {
+    let of = |since: u32, incidents: &[Value]| {
+        let period = Period { since: at(since).parse().unwrap(), ..facts().period };
+        report(Facts { period, ..facts() }, incidents).failures.len()
+    };
+    let all = life();
+    assert_eq!([of(0, &all), of(200, &all), of(404, &all), of(405, &all)], [1, 1, 1, 0]);
+    assert_eq!(of(2000, &all[1..]), 1, "it is not over");
+    let began = |incidents: &[Value], since| begins_before(incidents, at(since).parse().unwrap());
+    assert_eq!(began(&all[..1], 300), at(104).parse().ok());
+    assert_eq!((began(&all[..1], 104), began(&all[2..], 300)), (None, None));
+}
+
+#[test]
 fn a_drill_is_no_failure_and_what_is_no_audit_failure_is_passed_over() {
     let mut drill =
         incident(&Told { change: "began", second: 104, failure: "watch.drill", deliveries: delivered(105) });

@@ -10,11 +10,13 @@ use crate::config::{Config, Watching};
 use crate::watch::{once, sample};
 use crate::{clock, environment};
 use anyhow::Context;
+use balefire_engine::OWN_SOURCE;
+use balefire_model::State;
 use balefire_model::text::one_line;
 use balefire_store::view::{LIMIT_MAX, Query};
 use balefire_watch::report::{
-    CATALOGUE, Facts, Framework, Latency, Parameters, Period, Recipient, Recipients, Report as Made, page, report,
-    seconds,
+    CATALOGUE, Facts, Framework, Latency, Parameters, Period, Recipient, Recipients, Report as Made, begins_before,
+    page, report, seconds,
 };
 use balefire_watch::{KINDS, Rise};
 use clap::Args;
@@ -23,6 +25,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -95,17 +98,31 @@ impl Report {
         Ok(Exit::Done)
     }
 
-    /// Those that tell of audit failures, and whether they are all.
+    /// Those that tell of audit failures, and whether they are all: of the period, and of what began before it and was not
+    /// over then.
     fn incidents(&self, place: &Place, period: Period) -> Result<(Vec<Value>, bool), Failure> {
+        // Every one of them has a label `failure`, or `audit_failure`.
+        let query = Query { text: Some("failure=".to_owned()), limit: LIMIT_MAX, ..Query::default() };
+        let of_period = Query { since: Some(period.since), until: Some(period.until), ..query.clone() };
+        let (mut found, mut all_seen) = self.pages(place, of_period)?;
+        let before = Query { until: Some(period.since), source: Some(OWN_SOURCE.to_owned()), ..query };
+        let open = [State::Open, State::Acked].map(|state| Query { state: Some(state), ..before.clone() });
+        // One that ended in the period is known by when it says that it began; milliseconds are cut off there.
+        let began = begins_before(&found, period.since).and_then(|began| began.checked_sub(1.second()).ok());
+        let ended = began.map(|began| Query { since: Some(began), ..before });
+        for query in open.into_iter().chain(ended) {
+            let (more, is_all) = self.pages(place, query)?;
+            found.extend(more);
+            all_seen &= is_all;
+        }
+        let mut seen = BTreeSet::new();
+        found.retain(|shown| seen.insert(shown["incident"]["id"].as_str().unwrap_or_default().to_owned()));
+        Ok((found, all_seen))
+    }
+
+    /// The answer, page by page, and whether it is all.
+    fn pages(&self, place: &Place, mut query: Query) -> Result<(Vec<Value>, bool), Failure> {
         let mut found = Vec::new();
-        let mut query = Query {
-            since: Some(period.since),
-            until: Some(period.until),
-            // Every one of them has a label `failure`, or `audit_failure`.
-            text: Some("failure=".to_owned()),
-            limit: LIMIT_MAX,
-            ..Query::default()
-        };
         let (source, mut answer) = history::open(place, &self.reach, &Ask::Export(&query))?;
         loop {
             let page: Page = serde_json::from_str(&answer).context("the answer has another form than an export's")?;
