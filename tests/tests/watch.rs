@@ -132,13 +132,13 @@ fn what_cannot_be_seen_is_told_as_blind_with_its_cure_and_is_over_when_it_is_see
     let server = site.start();
     let name = format!("capacity:{}", site.path("there").display());
     let watcher = wait_for_state(&server, &name, "blind");
-    assert!(watcher["blind"]["cure"].as_str().unwrap().contains("the right to reach"), "{watcher}");
+    assert!(watcher["blind"]["cure"].as_str().unwrap().contains("to mount or make"), "{watcher}");
     let status = site.run(&["watch", "status"]);
     // The disk of this very machine is watched, too, and may be full.
     let is_full =
         watchers(&server).iter().any(|watcher| watcher["name"] == "self.disk" && watcher["state"] == "failing");
     assert_eq!(status.status.code(), Some(if is_full { 4 } else { 6 }), "{}", said(&status));
-    assert!(said(&status).contains("cured by: the right to reach"), "{}", said(&status));
+    assert!(said(&status).contains("cured by: to mount or make"), "{}", said(&status));
     let caps = said(&site.run(&["watch", "caps"]));
     assert!(caps.starts_with("[Service]\n# capacity:"), "{caps}");
     fs::create_dir(site.path("there")).unwrap();
@@ -267,7 +267,7 @@ fn nobody_is_blind_where_nobody_may_look_and_learns_what_would_cure_that() {
     let name = format!("capacity:{}", site.path("closed/log").display());
     let text = said(&output);
     assert!(text.contains(&format!("{name} is blind: ")) && text.contains("Permission denied"), "{text}");
-    assert!(text.contains("cured by: the right to reach "), "{text}");
+    assert!(text.contains("cured by: CAP_DAC_READ_SEARCH"), "{text}");
 }
 
 #[test]

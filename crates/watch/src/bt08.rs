@@ -3,6 +3,7 @@
 //! database answers comes from outside; judged is here.
 
 use crate::look::{Failure, Look, Moment};
+use crate::sensors::readable;
 use crate::sensors::tail::{Place, Tail};
 use crate::watcher::{Around, Kind, Plan, Rows, Watched, Watcher};
 use balefire_model::Severity;
@@ -244,7 +245,7 @@ impl Watcher for LineWatch {
         let path = self.settings.path.display().to_string();
         match self.tail.lines() {
             Ok(lines) => self.judge(now, &lines),
-            Err(error) => Look::blind(format!("read {path}: {error}"), format!("the right to read {path}: group adm")),
+            Err(error) => Look::blind(format!("read {path}: {error}"), readable::right(&self.settings.path)),
         }
     }
 

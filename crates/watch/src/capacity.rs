@@ -5,6 +5,7 @@ mod allotted;
 mod forecast;
 
 use crate::look::{Failure, Look, Moment};
+use crate::sensors::readable;
 use crate::sensors::space::{Space, space};
 use crate::sensors::stored::{Stored, stored};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
@@ -14,6 +15,7 @@ use balefire_model::settings::Reader;
 use forecast::{Growth, Kept};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,7 +141,7 @@ impl Watcher for Capacity {
             match stored(&self.settings.path) {
                 Ok(stored) => self.counted = Some((now, stored)),
                 Err(error) => {
-                    return Look::blind(format!("count {path}: {error}"), format!("the right to read {path}"));
+                    return Look::blind(format!("count {path}: {error}"), readable::right(&self.settings.path));
                 }
             }
         }
@@ -150,7 +152,13 @@ impl Watcher for Capacity {
                 look.events = self.detector.volatile(&self.settings, space).into_iter().collect();
                 look
             }
-            Err(error) => Look::blind(format!("statvfs {path}: {error}"), format!("the right to reach {path}")),
+            Err(error) => {
+                let cure = match error.kind() {
+                    io::ErrorKind::NotFound => format!("to mount or make {path}, or to name another path"),
+                    _ => readable::right(&self.settings.path),
+                };
+                Look::blind(format!("statvfs {path}: {error}"), cure)
+            }
         }
     }
 

@@ -19,6 +19,7 @@ pub struct Lack {
 pub fn unit_lines(lacks: &[Lack]) -> Vec<String> {
     let mut capabilities = BTreeSet::new();
     let mut groups = BTreeSet::new();
+    let mut families = BTreeSet::new();
     let mut others = Vec::new();
     for lack in lacks {
         let named = words(&lack.cure);
@@ -28,21 +29,27 @@ pub fn unit_lines(lacks: &[Lack]) -> Vec<String> {
             .filter(|pair| matches!(pair[0], "group" | "groups") && is_group(pair[1]))
             .map(|pair| pair[1])
             .collect();
-        if caps.is_empty() && of_groups.is_empty() {
+        let of_sockets: Vec<&str> = named.iter().copied().filter(|word| is_family(word)).collect();
+        if caps.is_empty() && of_groups.is_empty() && of_sockets.is_empty() {
             let text = format!("# {}: {}", lack.watcher, lack.cure);
             others.push(balefire_model::text::one_line(&text).into_owned());
         }
         capabilities.extend(caps);
         groups.extend(of_groups);
+        families.extend(of_sockets);
     }
     let mut lines = Vec::new();
     if !capabilities.is_empty() {
         let all = capabilities.into_iter().collect::<Vec<_>>().join(" ");
         lines.push(format!("AmbientCapabilities={all}"));
-        lines.push(format!("# Where the unit has a CapabilityBoundingSet=, add there, too: {all}"));
+        // Nothing can be had that the bounds leave out, and the unit that we ship leaves out all. What stands here is added.
+        lines.push(format!("CapabilityBoundingSet={all}"));
     }
     if !groups.is_empty() {
         lines.push(format!("SupplementaryGroups={}", groups.into_iter().collect::<Vec<_>>().join(" ")));
+    }
+    if !families.is_empty() {
+        lines.push(format!("RestrictAddressFamilies={}", families.into_iter().collect::<Vec<_>>().join(" ")));
     }
     lines.extend(others);
     lines
@@ -56,6 +63,11 @@ fn words(cure: &str) -> Vec<&str> {
 fn is_capability(word: &str) -> bool {
     word.strip_prefix("CAP_")
         .is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+}
+
+/// A kind of socket that a unit may forbid.
+fn is_family(word: &str) -> bool {
+    word.starts_with("AF_")
 }
 
 /// Groups begin with a small letter or an underscore, as `useradd` wants it.
@@ -77,6 +89,7 @@ mod tests {
             lack("kernel.status", "CAP_AUDIT_CONTROL"),
             lack("kernel.records", "CAP_AUDIT_READ, or group adm"),
             lack("auditd.writing", "group adm"),
+            lack("canary:audit", "AF_NETLINK in RestrictAddressFamilies of the unit"),
             lack("file:/x", "the right to reach /x\nExecStart=/bin/sh"),
         ];
         let lines = unit_lines(&lacks);
@@ -84,8 +97,9 @@ mod tests {
             lines,
             [
                 "AmbientCapabilities=CAP_AUDIT_CONTROL CAP_AUDIT_READ",
-                "# Where the unit has a CapabilityBoundingSet=, add there, too: CAP_AUDIT_CONTROL CAP_AUDIT_READ",
+                "CapabilityBoundingSet=CAP_AUDIT_CONTROL CAP_AUDIT_READ",
                 "SupplementaryGroups=adm",
+                "RestrictAddressFamilies=AF_NETLINK",
                 "# file:/x: the right to reach /x\\nExecStart=/bin/sh",
             ]
         );

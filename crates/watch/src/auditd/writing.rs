@@ -13,7 +13,7 @@ use crate::look::{Failure, Look, Moment, Sight};
 use crate::sensors::log_end::{self, Version};
 use crate::sensors::log_tail::{Fate, LogTail, Mark};
 use crate::sensors::netlink::Stream;
-use crate::sensors::process;
+use crate::sensors::{process, readable};
 use crate::watcher::{Around, Plan, Watcher};
 use balefire_model::Severity;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Watcher for WritingWatcher {
         let path = self.settings.log.display().to_string();
         let grown = match self.tail.read(LOOK_BYTES_MAX) {
             Ok(grown) => grown,
-            Err(error) => return Look::blind(format!("read {path}: {error}"), "group adm (log_group of auditd.conf)"),
+            Err(error) => return Look::blind(format!("read {path}: {error}"), readable::right(&self.settings.log)),
         };
         self.compare(&grown.lines, now);
         let rows = process::audit_rows().unwrap_or_default();

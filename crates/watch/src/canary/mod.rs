@@ -149,7 +149,7 @@ impl Canary {
                 Ok(grown) => self.detector.arrived(now, place, &String::from_utf8_lossy(&grown.lines)),
                 Err(error) => {
                     let why = format!("read {}: {error}", self.settings.expect[place].display());
-                    return Some(Sight::Blind { why, cure: "group adm, or that of the file".to_owned() }.into());
+                    return Some(Look::blind(why, readable::right(&self.settings.expect[place])));
                 }
             }
         }

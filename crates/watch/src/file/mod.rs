@@ -6,7 +6,7 @@ mod record_time;
 
 use crate::look::{Failure, Look, Moment, Sight};
 use crate::sensors::content::{self, Facts, Sample};
-use crate::sensors::{accounts, holders};
+use crate::sensors::{accounts, holders, readable};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
@@ -221,22 +221,13 @@ impl LogFile {
     fn unreadable(&self, call: &str, error: &io::Error) -> Look {
         let path = self.path();
         if error.kind() == io::ErrorKind::PermissionDenied {
-            let cure = self.right_to_read();
+            let cure = readable::right(&self.settings.path);
             return Look::blind(format!("{call} {path}: {error}"), cure);
         }
         let failure = Failure::new("file.unreadable", Severity::High, format!("{path} cannot be read: {error}"))
             .caused_by(format!("{call}: {error}"))
             .cured_by("see the kernel's log (dmesg) for errors of the disk");
         Sight::Failing(self.identity.wrong.iter().cloned().chain([failure]).collect()).into()
-    }
-
-    /// The least right that lets it be read.
-    fn right_to_read(&self) -> String {
-        let group = content::facts(&self.settings.path).ok().filter(|facts| facts.mode & 0o040 != 0);
-        match group.and_then(|facts| accounts::group_name(facts.gid).ok().flatten()) {
-            Some(group) if group != "root" => format!("the group {group}"),
-            _ => "CAP_DAC_READ_SEARCH".to_owned(),
-        }
     }
 
     fn permissions(&self, facts: &Facts) -> Vec<Failure> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::watcher::Nobody;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use tempfile::TempDir;
 
 struct Bench {
@@ -11,6 +11,7 @@ struct Bench {
     path: PathBuf,
     watcher: Box<dyn Watcher>,
     second: u64,
+    wall: Timestamp,
 }
 
 impl Bench {
@@ -19,6 +20,7 @@ impl Bench {
         let path = dir.path().join("a.log");
         fs::write(&path, "one\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let wall = Timestamp::from_second(fs::metadata(&path).unwrap().mtime()).unwrap();
         let settings = Settings {
             path: path.clone(),
             rotate: Vec::new(),
@@ -28,7 +30,7 @@ impl Bench {
             writer: None,
             silence: None,
         };
-        Bench { _dir: dir, path, watcher: settings.begin(None), second: 0 }
+        Bench { _dir: dir, path, watcher: settings.begin(None), second: 0, wall }
     }
 
     /// The ids that fail, and those of what happened, in so many looks, each a second after the other.
@@ -36,7 +38,7 @@ impl Bench {
         let (mut failing, mut happened) = (Vec::new(), Vec::new());
         for _ in 0..count {
             self.second += 1;
-            let wall = Timestamp::now();
+            let wall = self.wall;
             let look = self.watcher.look(Moment { boot: Duration::from_secs(1000 + self.second), wall }, &Nobody);
             failing = match look.sight {
                 Sight::Failing(failures) => failures.into_iter().map(|failure| failure.id).collect(),

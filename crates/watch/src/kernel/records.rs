@@ -7,7 +7,7 @@ use crate::audit::record::Record;
 use crate::audit::serials::Serials;
 use crate::look::{Failure, Look, Moment, Sight};
 use crate::sensors::log_tail::{Fate, LogTail, Mark};
-use crate::sensors::{netlink, process};
+use crate::sensors::{netlink, process, readable};
 use crate::watcher::{Around, Plan, Watcher};
 use balefire_model::Severity;
 use balefire_model::text::{cut, one_line};
@@ -63,7 +63,7 @@ impl Watcher for RecordsWatcher {
         let path = self.settings.log.display();
         let grown = match self.tail.read(LOOK_BYTES_MAX) {
             Ok(grown) => grown,
-            Err(error) => return Look::blind(format!("read {path}: {error}"), "group adm (log_group of auditd.conf)"),
+            Err(error) => return Look::blind(format!("read {path}: {error}"), readable::right(&self.settings.log)),
         };
         self.has_more = grown.has_more;
         if grown.fate == Fate::Missing {

@@ -6,6 +6,7 @@ mod rounds;
 
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::growing::Growing;
+use crate::sensors::readable;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balance::{Balance, Fill};
 use balefire_model::Severity;
@@ -113,7 +114,7 @@ impl Watcher for Rsyslog {
                     return Look::unknown(format!("{path} is not there: {MODULE}"));
                 }
             }
-            Err(error) => return Look::blind(format!("open {path}: {error}"), format!("the right to read {path}")),
+            Err(error) => return Look::blind(format!("open {path}: {error}"), readable::right(&self.settings.stats)),
         }
         let silent = self.silent(now, &path);
         match self.settings.part {

@@ -1,5 +1,6 @@
 //! Room of a file system, by `statvfs(3)`, which asks for no right but to reach the path.
 
+use super::mounts;
 use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 use std::path::Path;
 
@@ -35,7 +36,7 @@ pub(crate) fn space(path: &Path) -> rustix::io::Result<Space> {
         bytes_free: stat.f_bavail.saturating_mul(stat.f_frsize),
         inodes: stat.f_files,
         inodes_free: stat.f_favail,
-        is_read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
+        is_read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY) && mounts::is_read_only(path).unwrap_or(true),
         is_in_memory: IN_MEMORY.contains(&kind),
     })
 }
