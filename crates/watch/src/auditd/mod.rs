@@ -51,6 +51,12 @@ impl Settings {
         }
         Ok(None)
     }
+
+    /// Which right lets us read it.
+    fn right_to_state(&self) -> String {
+        let there = self.state_files.iter().find(|path| log_end::whole(path).is_err());
+        there.map_or_else(|| "CAP_DAC_READ_SEARCH".to_owned(), |path| crate::sensors::readable::right(path))
+    }
 }
 
 fn read(reader: &Reader<'_>) -> Vec<Watched> {

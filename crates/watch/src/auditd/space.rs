@@ -4,8 +4,8 @@
 use super::Settings;
 use crate::audit::conf::{Conf, conf};
 use crate::look::{Failure, Look, Moment};
-use crate::sensors::log_end;
 use crate::sensors::space::{Space, space};
+use crate::sensors::{log_end, readable};
 use crate::watcher::{Around, Plan, Watcher};
 use balefire_model::Severity;
 use serde_json::Value;
@@ -39,7 +39,7 @@ impl Watcher for RoomWatcher {
                 let cure = match error.kind() {
                     // No right makes a directory that is not there.
                     io::ErrorKind::NotFound => "start auditd, or say in `watch.auditd.log` where its log is".to_owned(),
-                    _ => format!("the right to reach {}", path.display()),
+                    _ => readable::right(path),
                 };
                 return Look::blind(format!("statvfs {}: {error}", path.display()), cure);
             }

@@ -27,9 +27,7 @@ impl Watcher for SaysWatcher {
             Ok(None) => {
                 Look::unknown("auditd has written no state file: it does on SIGCONT, and 4.x every report_interval")
             }
-            Err(error) => {
-                Look::blind(format!("read auditd's state file: {error}"), "group adm (log_group of auditd.conf)")
-            }
+            Err(error) => Look::blind(format!("read auditd's state file: {error}"), self.0.right_to_state()),
         }
     }
 }

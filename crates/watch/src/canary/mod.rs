@@ -5,9 +5,10 @@ mod detector;
 mod http;
 mod way;
 
-use crate::look::{Look, Moment, Sight};
+use crate::look::{Look, Moment};
 use crate::sensors::log_tail::LogTail;
 use crate::sensors::process;
+use crate::sensors::readable;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
