@@ -62,7 +62,7 @@ fn audit(text: &str) -> Sending {
     let cure = match error.error {
         Errno::PERM => "CAP_AUDIT_WRITE, in the machine's own namespace of processes",
         Errno::CONNREFUSED => "to run outside the user namespace (container) that it is in",
-        Errno::AFNOSUPPORT => "AF_NETLINK in RestrictAddressFamilies of the unit",
+        Errno::AFNOSUPPORT => "AF_NETLINK in RestrictAddressFamilies of the unit, and CAP_AUDIT_WRITE",
         Errno::PROTONOSUPPORT => "a kernel with audit: without audit=0 on its command line",
         _ => return Sending::Refused(error.to_string()),
     };

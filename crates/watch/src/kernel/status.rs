@@ -65,7 +65,7 @@ pub(crate) fn refused(error: NetlinkError) -> Look {
         }
         Errno::PERM => "CAP_AUDIT_CONTROL, in the machine's own namespace of processes",
         Errno::CONNREFUSED => "to run outside the user namespace (container) that it is in",
-        Errno::AFNOSUPPORT => "AF_NETLINK in RestrictAddressFamilies of the unit",
+        Errno::AFNOSUPPORT => "AF_NETLINK in RestrictAddressFamilies of the unit, and CAP_AUDIT_CONTROL",
         _ => "the error above removed",
     };
     Look::blind(error.to_string(), cure)
