@@ -185,6 +185,40 @@ fn answers_that_are_lost_and_a_server_that_crashes_make_no_second_incident() {
 }
 
 #[test]
+fn an_alert_is_kept_also_where_the_table_of_incidents_refuses_its_row() {
+    for (form, schema, key, own) in FORMS {
+        let Some(postgres) = Postgres::start(schema) else { return };
+        let site = site(postgres.address, form);
+        let server = site.start();
+        server.accept(&incident("fits", "high"));
+        wait_until_empty(&server);
+        postgres.run(
+            "ALTER TABLE blueteam.security_incidents ADD CONSTRAINT short_title CHECK (length(title) < 8), \
+             ADD CONSTRAINT never_closed CHECK (status <> 'closed')",
+        );
+        let long = server.accept(&incident("does not fit", "high"));
+        let short = server.accept(&incident("fits 2", "high"));
+        wait_until_empty(&server);
+        let made = incidents(&postgres);
+        assert_eq!(made.iter().map(|row| &row["title"]).collect::<Vec<_>>(), ["fits", "fits 2"], "{form}: {made:?}");
+        let rows = postgres.rows();
+        let row = |id: &String| rows.iter().find(|row| row[key] == **id).expect("each is a row").clone();
+        assert_eq!((&row(&long)["incident_id"], row(&short)["incident_id"].is_null()), (&Value::Null, false), "{form}");
+        let told = server.get(&format!("/api/v1/incidents/{long}")).expect(200).text();
+        assert!(told.contains("its incident's row was refused") && told.contains("short_title"), "{told}");
+        for id in [&long, &short] {
+            act(&server, id, "resolve", "ann");
+        }
+        wait_for_names(&postgres, key, &[(&long, Some("balefire: resolved")), (&short, Some("balefire: resolved"))]);
+        let open = incidents(&postgres).into_iter().find(|row| row[own] == short).expect("it is there");
+        assert_ne!(open["status"], "closed", "{open}");
+        wait_until_empty(&server);
+        let letters = server.get("/api/v1/dead-letters").expect(200).json();
+        assert_eq!(letters["dead_letters"], json!([]), "{letters}");
+    }
+}
+
+#[test]
 fn no_incident_is_made_where_that_is_switched_off_or_the_role_may_not() {
     for (form, schema, _, own) in FORMS {
         let Some(postgres) = Postgres::start(schema) else { return };

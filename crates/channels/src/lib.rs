@@ -41,8 +41,8 @@ pub use destination::is_metadata_address;
 pub use exec::protocol::{EXEC_LINE_BYTES_MAX, EXEC_VERSION, ExecLine, ExecLineError, exec_done, read_exec_line};
 pub use mongodb::is_about_content;
 pub use postgres::{
-    PostgresEndpoint, PostgresForm, PostgresLayout, PostgresMisfit, PostgresStatement, PostgresTable, PostgresTls,
-    PostgresTransport, is_about_row, is_about_table,
+    PostgresEndpoint, PostgresForm, PostgresLayout, PostgresMisfit, PostgresRows, PostgresStatement, PostgresTable,
+    PostgresTls, PostgresTransport, is_about_row, is_about_table,
 };
 pub use wire::*;
 

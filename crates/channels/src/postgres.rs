@@ -11,7 +11,7 @@ mod statement;
 mod transport;
 
 use self::address::Address;
-pub use self::layout::{PostgresForm, PostgresLayout, PostgresMisfit, PostgresStatement, PostgresTable};
+pub use self::layout::{PostgresForm, PostgresLayout, PostgresMisfit, PostgresRows, PostgresStatement, PostgresTable};
 use self::part::{Form, part};
 pub use self::refusal::{is_about_row, is_about_table};
 pub use self::transport::{PostgresEndpoint, PostgresTls, PostgresTransport};

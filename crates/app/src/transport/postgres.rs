@@ -5,8 +5,8 @@
 use super::tls::{self, TlsError};
 use super::{describe, harmless, no_answer};
 use balefire_channels::{
-    BulkBounds, PostgresLayout, PostgresMisfit, PostgresStatement, PostgresTransport, Reply, is_about_row,
-    is_about_table,
+    BulkBounds, PostgresLayout, PostgresMisfit, PostgresRows, PostgresStatement, PostgresTransport, Reply,
+    is_about_row, is_about_table,
 };
 use balefire_model::Cause;
 use std::future::Future;
@@ -169,7 +169,7 @@ impl Target {
         // The last one is the next one.
         let mut waiting = statements(parts);
         while let Some(range) = waiting.pop() {
-            let refused = match self.insert(link, &parts[range.clone()]).await {
+            let refused = match self.insert(link, &parts[range.clone()], PostgresRows::All).await {
                 Ok(()) => {
                     replies.resize(range.end, Reply::Written(link.layout.receipt.clone()));
                     continue;
@@ -184,7 +184,10 @@ impl Target {
                 let middle = range.start + range.len() / 2;
                 waiting.extend([middle..range.end, range.start..middle]);
             } else if is_about_row(state) {
-                replies.push(refused);
+                match self.insert_alert(link, &parts[range], refused).await {
+                    Ok(reply) => replies.push(reply),
+                    Err(failed) => return (fill(replies, parts.len(), failed), false),
+                }
             } else if is_about_table(state) && !has_looked_again {
                 has_looked_again = true;
                 match self.look(link).await {
@@ -200,10 +203,30 @@ impl Target {
         (replies, true)
     }
 
+    /// What becomes of a row that was refused with all that belongs to it: it may be the incident's row beside it that the
+    /// database does not take, and the alert is worth more than the link.
+    ///
+    /// # Errors
+    /// What keeps everything else from going on, too.
+    async fn insert_alert(&self, link: &mut Link, part: &[Vec<u8>], refused: Reply) -> Result<Reply, Reply> {
+        if !link.layout.has_incidents() {
+            return Ok(refused);
+        }
+        match self.insert(link, part, PostgresRows::Alerts).await {
+            Ok(()) => {
+                let Reply::SqlRefused { state, text } = refused else { return Ok(refused) };
+                let receipt = &link.layout.receipt;
+                Ok(Reply::Written(format!("{receipt}; its incident's row was refused (error {state}: {text})")))
+            }
+            Err(Reply::SqlRefused { state, .. }) if is_about_row(&state) => Ok(refused),
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// One transaction, sent in one piece and answered in one. The time limits are the transaction's own: a pooler would
     /// hand a session's to somebody else.
-    async fn insert(&self, link: &mut Link, parts: &[Vec<u8>]) -> Result<(), Reply> {
-        let statements = link.layout.statements(parts);
+    async fn insert(&self, link: &mut Link, parts: &[Vec<u8>], rows: PostgresRows) -> Result<(), Reply> {
+        let statements = link.layout.statements(parts, rows);
         let begin = format!("BEGIN; {}", self.limits());
         let client = &link.client;
         let nth = |nth: usize| execute(client, statements.get(nth));

@@ -124,8 +124,10 @@ pub struct PostgresLayout {
     insert: String,
     /// Waits until nobody else changes what belongs together.
     lock: String,
-    /// Acknowledges rows and takes that back; `None` where we may not.
+    /// Acknowledges rows and takes that back, and closes the rows of incidents; `None` where we may not.
     change: Option<String>,
+    /// The same without the rows of incidents.
+    change_alone: Option<String>,
     /// Acknowledges new rows that belong to an incident which is; `None` where nothing says what they belong to.
     inherit: Option<String>,
     /// What it means that it was done, in words.
@@ -137,6 +139,15 @@ pub struct PostgresLayout {
     is_complete: bool,
     /// Whether whole incidents have a column.
     takes_body: bool,
+}
+
+/// Which rows are made and changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostgresRows {
+    /// All that the tables have.
+    All,
+    /// Those of alerts alone, where the table of incidents has refused its own: the alert is what must be kept.
+    Alerts,
 }
 
 /// A statement and its one parameter: a JSON list of parts, as text.
@@ -152,17 +163,21 @@ impl PostgresLayout {
     /// What carries these parts, for one transaction and in this order: each statement must see what those before it did,
     /// and what others have committed meanwhile.
     #[must_use]
-    pub fn statements(&self, parts: &[Vec<u8>]) -> Vec<PostgresStatement<'_>> {
+    pub fn statements(&self, parts: &[Vec<u8>], rows: PostgresRows) -> Vec<PostgresStatement<'_>> {
         let bare = |keep: fn(&[u8]) -> bool| list(parts.iter().filter(|part| keep(part)), false);
         let all = list(parts.iter().filter(|part| part::adds(part)), self.takes_body);
         let (adds, changes) = (parts.iter().any(|part| part::adds(part)), parts.iter().any(|part| !part::adds(part)));
         let inherits = parts.iter().any(|part| part::belongs_to_another(part));
-        let change = self.change.as_deref().filter(|_| changes);
+        let (incidents, change) = match rows {
+            PostgresRows::All => (&self.incidents, &self.change),
+            PostgresRows::Alerts => (&None, &self.change_alone),
+        };
+        let change = change.as_deref().filter(|_| changes);
         let inherit = self.inherit.as_deref().filter(|_| inherits);
         let mut statements = Vec::new();
         let mut add = |text, list| statements.push(PostgresStatement { text, list });
         if adds {
-            if let Some(incidents) = &self.incidents {
+            if let Some(incidents) = incidents {
                 add(incidents.as_str(), bare(part::adds));
             }
             add(self.insert.as_str(), all);
@@ -177,6 +192,12 @@ impl PostgresLayout {
             add(inherit, bare(part::belongs_to_another));
         }
         statements
+    }
+
+    /// Whether there is less to do where only the rows of alerts count.
+    #[must_use]
+    pub fn has_incidents(&self) -> bool {
+        self.incidents.is_some() || self.change != self.change_alone
     }
 }
 
@@ -299,7 +320,8 @@ impl PostgresTable {
             incidents: statement.incidents(),
             insert: statement.insert(),
             lock: statement.lock(),
-            change: statement.change(),
+            change: statement.change(PostgresRows::All),
+            change_alone: statement.change(PostgresRows::Alerts),
             inherit: statement.inherit(),
             acknowledged: statement.acknowledged(),
             receipt,

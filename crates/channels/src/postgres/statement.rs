@@ -1,7 +1,7 @@
 //! The statements for an `alert_history` and the tables beside it: every name is quoted, every value is in one parameter.
 //! Knows what the catalogue says, and no connection.
 
-use super::layout::{Column, Columns, PostgresTable, TEXTS};
+use super::layout::{Column, Columns, PostgresRows, PostgresTable, TEXTS};
 
 /// Our own column for whole incidents.
 pub(super) const BODY: &str = "balefire";
@@ -160,11 +160,11 @@ impl Statement<'_> {
     }
 
     /// Acknowledges rows and takes that back, with the rows of what repeats them; closes the rows of incidents.
-    pub(super) fn change(&self) -> Option<String> {
+    pub(super) fn change(&self, rows: PostgresRows) -> Option<String> {
         let key = self.key.filter(|_| self.can_close)?;
         let mut all = vec![PARTS.to_owned(), self.hits(key), self.closes(key)];
         all.extend(self.reopens(key));
-        all.extend(self.ends());
+        all.extend((rows == PostgresRows::All).then(|| self.ends()).flatten());
         Some(format!("WITH {}\nSELECT 1", all.join(",\n")))
     }
 

@@ -2,8 +2,8 @@
 
 use crate::scene::{channel, delivery, incident, request, resolve_node, sample};
 use balefire_channels::{
-    Kind, PostgresForm, PostgresLayout, PostgresMisfit, PostgresTable, PostgresTls, PostgresTransport, Reply, Request,
-    Step, Transport,
+    Kind, PostgresForm, PostgresLayout, PostgresMisfit, PostgresRows, PostgresTable, PostgresTls, PostgresTransport,
+    Reply, Request, Step, Transport,
 };
 use balefire_model::{Delivery, Outcome};
 use serde_json::{Value, json};
@@ -179,7 +179,7 @@ fn every_name_of_the_catalogue_is_quoted_in_the_statement() {
         columns["incident_id"]["refers"] = refers;
     });
     let layout = table.read(&answer).expect("it fits");
-    let statements = layout.statements(&[part_of(&delivery(&incident("x")))]);
+    let statements = layout.statements(&[part_of(&delivery(&incident("x")))], PostgresRows::All);
     let all: String = statements.iter().map(|statement| statement.text).collect();
     assert!(all.contains("\"x\"\" ; DROP TABLE y; --\""), "{all}");
     assert!(!all.replace("\"\"", "").contains("x\" ;"), "{all}");
@@ -195,7 +195,7 @@ fn what_the_table_has_no_column_for_does_not_travel_and_the_rest_does_whatever_i
         .into_iter()
         .map(|text| part_of(&delivery(&incident(text))))
         .collect();
-    let list = |layout: &PostgresLayout| layout.statements(&parts)[0].list.clone();
+    let list = |layout: &PostgresLayout| layout.statements(&parts, PostgresRows::All)[0].list.clone();
     let mut all: Value = serde_json::from_str(&list(&whole)).expect("JSON");
     let told: Value = serde_json::from_str(&list(&bare)).expect("JSON");
     for part in all.as_array_mut().expect("a list") {
