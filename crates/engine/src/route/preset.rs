@@ -92,11 +92,14 @@ impl Preset {
         format!("{} names {kinds} for {severity}, but no such channel is configured", self.as_str())
     }
 
-    /// The severities for which it names kinds, but none of them is among `channels`.
+    /// The severities for which it names kinds, but none of them is among `channels`. Info is not told: that it is kept in
+    /// the history only harms nobody, and the released engine without its verbose console did no more.
     pub(super) fn unsent(self, channels: &[(String, String)]) -> SeveritySet {
         let unsent = |severity: &Severity| {
             let kinds = self.kinds(*severity);
-            !kinds.is_empty() && !channels.iter().any(|(_, kind)| kinds.contains(&kind.as_str()))
+            *severity != Severity::Info
+                && !kinds.is_empty()
+                && !channels.iter().any(|(_, kind)| kinds.contains(&kind.as_str()))
         };
         SeveritySet::of(Severity::ALL.into_iter().filter(unsent))
     }

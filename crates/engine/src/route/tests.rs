@@ -180,6 +180,7 @@ fn findings_name_what_can_do_nothing() {
     check_findings(&routing(Preset::Shipped, KINDS, vec![]), &[]);
     let unsent = [("severity-unsent", "high"), ("severity-unsent", "medium"), ("severity-unsent", "low")];
     check_findings(&routing(Preset::Plan, &["console"], vec![]), &unsent);
+    check_findings(&routing(Preset::Shipped, &["email", "syslog"], vec![]), &[]);
     let high = vec![route("high", &["severity >= high"], &["my-console"], false)];
     check_findings(&routing(Preset::Plan, &["console"], high), &unsent[1..]);
 }

@@ -8,9 +8,6 @@ use crate::import::report::quoted;
 use crate::import::secrets::Secrets;
 use crate::import::{Out, Verdict};
 
-/// The channel that writes rows, and the route to it.
-pub(super) const HISTORY: &str = "alert_history";
-
 /// The password as both engines find it; none is sent where neither variable is set.
 const PASSWORD: &str = "${EQMON_AUTH_DB_PASS:-${DB_PASS:-}}";
 
@@ -30,19 +27,14 @@ pub(super) struct Making<'m, 'a> {
     pub(super) secrets: &'m mut Secrets,
 }
 
-impl Making<'_, '_> {
-    /// The channels with their names.
-    pub(super) fn channels(mut self) -> Vec<(String, Out)> {
-        let made = [
-            ("email", "email", self.email()),
-            ("syslog", "syslog", self.syslog()),
-            ("console", "console", self.console()),
-            (HISTORY, "postgres", self.history()),
-        ];
-        let named = |(name, kind, settings): (&str, &str, Option<Out>)| {
-            settings.map(|settings| (name.to_owned(), Out::map([(kind, settings)])))
+impl<'a> Making<'_, 'a> {
+    /// The channels with their names, and the table that has every incident.
+    pub(super) fn channels_and_history(mut self) -> (Vec<(String, Out)>, Option<Out>) {
+        let made = [("email", self.email()), ("syslog", self.syslog()), ("console", self.console())];
+        let named = |(kind, settings): (&str, Option<Out>)| {
+            settings.map(|settings| (kind.to_owned(), Out::map([(kind, settings)])))
         };
-        made.into_iter().filter_map(named).collect()
+        (made.into_iter().filter_map(named).collect(), self.history())
     }
 
     fn dialect(&self) -> (String, Out) {
@@ -99,11 +91,24 @@ impl Making<'_, '_> {
         settings.push(("port".to_owned(), self.number("alerting.email.smtp_port", port)));
         let from = self.keys.text("alerting.email.from_address").unwrap_or("blueteam@eqmon.local");
         settings.push(("from".to_owned(), self.keys.value("alerting.email.from_address", from)));
-        let to = recipients.iter().map(|to| self.keys.value("alerting.email.recipients", to)).collect();
+        // People write several into one text; a comma between quotes belongs to a name.
+        let is_list = |text: &&str| text.contains(',') && !text.contains(['"', '$']);
+        let has_lists = recipients.iter().any(is_list);
+        let each = |text: &'a str| if is_list(&text) { text.split(',').collect() } else { vec![text] };
+        let each = recipients.iter().flat_map(|text| each(text)).map(str::trim).filter(|to| !to.is_empty());
+        let to = each.map(|to| self.keys.value("alerting.email.recipients", to)).collect();
         settings.push(("to".to_owned(), Out::List(to)));
         settings.push(self.dialect());
         self.keys.tell_set(Verdict::Mapped, "alerting.email.from_address", "channels.email.email.from", "");
-        self.keys.tell(Verdict::Mapped, "alerting.email.recipients", "channels.email.email.to", "");
+        match has_lists {
+            true => self.keys.tell(
+                Verdict::Changed,
+                EMAIL[4],
+                "channels.email.email.to",
+                "several in one text are a list here",
+            ),
+            false => self.keys.tell(Verdict::Mapped, EMAIL[4], "channels.email.email.to", ""),
+        }
         Some(Out::Map(settings))
     }
 
@@ -173,7 +178,7 @@ impl Making<'_, '_> {
     }
 
     fn history(&mut self) -> Option<Out> {
-        const TO: &str = "channels.alert_history.postgres";
+        const TO: &str = "history.postgres";
         if self.keys.node("database").is_none() {
             let said = "is not set: no rows are written; Balefire's own history has every incident";
             self.keys.tell(Verdict::NoCounterpart, "database", "", said);
@@ -210,7 +215,7 @@ impl Making<'_, '_> {
     }
 
     fn url(&mut self) -> Out {
-        const TO: &str = "channels.alert_history.postgres.url";
+        const TO: &str = "history.postgres.url";
         let [host, port, name] = [("host", "localhost"), ("port", "5432"), ("name", "eqmon")].map(|(key, otherwise)| {
             let path = format!("database.{key}");
             let text = self.keys.text(&path).unwrap_or(otherwise);
@@ -247,7 +252,13 @@ impl Making<'_, '_> {
                 Out::Reference(text.to_owned())
             }
             Some(text) => {
-                let said = "kept in a file of its own, which only its owner may read";
+                let said = match text.contains("${") {
+                    true => {
+                        "holds a secret of its own beside the reference: what it comes to now is kept in a file of its own, \
+                         and the variable counts no more; `password: \"${NAME}\"` has it count"
+                    }
+                    false => "kept in a file of its own, which only its owner may read",
+                };
                 self.keys.tell(Verdict::Changed, OWN, to, said);
                 let secret = expanded(text, self.env).unwrap_or_else(|| text.to_owned());
                 self.secrets.keep("alert_history-password", &secret)

@@ -58,19 +58,18 @@ pub(crate) fn import(files: &[File], target: &Target, env: &Environment<'_>) -> 
     let said = format!("{because}; --dialect plan or --dialect shipped chooses");
     keys.report.note(Verdict::Mapped, At("(the engine)", None), &to, &said);
     let mut secrets = Secrets::new(&target.secrets);
-    let channels = channels::Making { dialect, env, keys: &mut keys, secrets: &mut secrets }.channels();
+    let (channels, history) =
+        channels::Making { dialect, env, keys: &mut keys, secrets: &mut secrets }.channels_and_history();
     let mut settings = vec![("data".to_owned(), Out::text(&*target.data))];
-    let history = channels.iter().any(|(name, _)| name == channels::HISTORY);
     if !channels.is_empty() {
         settings.push(("channels".to_owned(), Out::Map(channels)));
     }
+    // Every incident is a row, whatever its severity and whatever the preset says.
+    settings.extend(history.map(|table| ("history".to_owned(), Out::map([("postgres", table)]))));
     if dialect == Dialect::Shipped {
         settings.push(("internal_scan".to_owned(), marker(&mut keys)));
     }
     settings.push(("routing".to_owned(), Out::text(dialect.as_str())));
-    if history {
-        settings.push(("routes".to_owned(), Out::List(vec![history_route()])));
-    }
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let names = balefire_model::text::one_line(&names.join(", ")).into_owned();
     Ok(Imported {
@@ -87,15 +86,6 @@ fn marker(keys: &mut Keys<'_>) -> Out {
     let at = At("(/tmp/cyber-guardian-scan-active.marker)", None);
     keys.report.note(Verdict::Changed, at, "internal_scan.marker", said);
     Out::map([("marker", Out::map([("path", Out::text("/run/balefire/scan-active"))]))])
-}
-
-/// Every incident is a row, whatever its severity; what the preset says comes after.
-fn history_route() -> Out {
-    Out::map([
-        ("name", Out::text(channels::HISTORY)),
-        ("to", Out::texts([channels::HISTORY])),
-        ("continue", Out::Plain("true".to_owned())),
-    ])
 }
 
 /// The files laid over each other, and the names of those in which nothing stands.

@@ -114,26 +114,22 @@ channels:
   console:
     console:
       dialect: plan
-  alert_history:
-    postgres:
-      url: "postgresql://localhost:5433/eqmon"
-      username: blueteam
-      password: "${EQMON_AUTH_DB_PASS:-${DB_PASS:-}}"
-      table: blueteam.alert_history
+history:
+  postgres:
+    url: "postgresql://localhost:5433/eqmon"
+    username: blueteam
+    password: "${EQMON_AUTH_DB_PASS:-${DB_PASS:-}}"
+    table: blueteam.alert_history
 routing: plan
-routes:
-  - name: alert_history
-    to: [alert_history]
-    continue: true
 "#;
 
 #[test]
-fn the_configuration_of_the_plan_comes_to_four_channels_and_the_preset() {
+fn the_configuration_of_the_plan_comes_to_three_channels_the_history_and_the_preset() {
     let case = Case::new(&[PLAN]);
     assert_eq!(case.text(), PLAN_MADE);
     let config = case.is_good(&nothing);
     let kinds: Vec<_> = config.channels.iter().map(|channel| (channel.name.as_str(), channel.kind.key)).collect();
-    let expected = [("email", "email"), ("syslog", "syslog"), ("console", "console"), ("alert_history", "postgres")];
+    let expected = [("email", "email"), ("syslog", "syslog"), ("console", "console"), ("history", "postgres")];
     assert_eq!(kinds, expected);
     case.check_said("(the engine)", "nothing in it is of the released engine alone");
 }
@@ -211,21 +207,17 @@ channels:
     console:
       to: stdout
       dialect: shipped
-  alert_history:
-    postgres:
-      url: "postgresql://${DB_HOST:-localhost}:${DB_PORT:-5432}/${DB_NAME:-eqmon}"
-      username: eqmon
-      password: "${EQMON_AUTH_DB_PASS:-${DB_PASS:-}}"
-      table: blueteam.alert_history
-      create: shipped
+history:
+  postgres:
+    url: "postgresql://${DB_HOST:-localhost}:${DB_PORT:-5432}/${DB_NAME:-eqmon}"
+    username: eqmon
+    password: "${EQMON_AUTH_DB_PASS:-${DB_PASS:-}}"
+    table: blueteam.alert_history
+    create: shipped
 internal_scan:
   marker:
     path: /run/balefire/scan-active
 routing: shipped
-routes:
-  - name: alert_history
-    to: [alert_history]
-    continue: true
 "#;
 
 #[test]
@@ -253,6 +245,7 @@ fn no_secret_is_written_into_the_configuration_or_shown() {
         let case = with(password);
         assert!(case.text().contains("password: {file: DIR/secrets/alert_history-password}"), "{}", case.text());
         assert_eq!(case.imported.secrets[0].content.expose(), kept);
+        assert_eq!(case.said("database.password").concat().contains("counts no more"), password.contains("${"));
         assert!(!format!("{:?}", case.imported).contains("s3cret"), "{:?}", case.imported);
         case.is_good(&nothing);
     }
@@ -271,6 +264,21 @@ fn what_was_never_sent_is_told_and_not_made_up() {
     case.check_said("alerting.syslog.enabled", "off");
     case.check_said("alerting.syslog.facility", "is left out");
     case.check_said("database", "no rows are written");
+}
+
+#[test]
+fn recipients_in_one_text_are_each_told_alone() {
+    let to = |recipients: &str| {
+        let case = Case::new(&[&format!("alerting: {{email: {{enabled: true, recipients: {recipients}}}}}\n")]);
+        case.is_good(&nothing);
+        let line = case.text().lines().find(|line| line.trim_start().starts_with("to:")).unwrap_or_default().to_owned();
+        (line.trim().to_owned(), case.said("alerting.email.recipients").concat())
+    };
+    let (line, said) = to("'a@b.example, Ben <ben@b.example>,'");
+    assert_eq!(line, "to: [a@b.example, \"Ben <ben@b.example>\"]");
+    assert!(said.contains("several in one text"), "{said}");
+    assert_eq!(to("['a@b.example,c@b.example', d@b.example]").0, "to: [a@b.example, c@b.example, d@b.example]");
+    assert!(!to("[a@b.example]").1.contains("several"));
 }
 
 #[test]
