@@ -67,6 +67,25 @@ fn an_alert_is_taken_given_back_assigned_and_noted_and_all_of_it_survives_a_rebu
 }
 
 #[test]
+fn what_is_over_stays_over_and_a_time_is_a_date_too() {
+    let sink = Sink::start();
+    let site = site(&sink, "");
+    let server = site.start();
+    let id = incident(&server, "Disk full", "high", "disk", false);
+    expect(&site.run(&["alerts", "resolve", &id, "--by", "anna"]), 0);
+    let said = expect(&site.run(&["alerts", "ack", &id, "--by", "ben"]), 2);
+    assert!(said.contains("it is resolved"), "{said}");
+    expect(&site.run(&["alerts", "resolve", &id, "--by", "ben"]), 0);
+    let listed = |since: &str| {
+        parsed(&expect(&site.run(&["alerts", "list", "--state", "resolved", "--since", since, "--json"]), 0))
+    };
+    assert_eq!((&listed("2026-01-01")[0]["id"], &listed("2026-01-01 12:30")[0]["id"]), (&json!(id), &json!(id)));
+    assert_eq!(listed("2999-01-01"), json!([]));
+    let csv = expect(&site.run(&["alerts", "export", "--format", "csv"]), 0);
+    assert!(csv.contains(",anna,") && !csv.contains(",ben,"), "who resolved it first: {csv}");
+}
+
+#[test]
 fn what_must_be_reported_is_counted_down_told_when_it_is_late_and_over_when_it_is_reported() {
     let sink = Sink::start();
     let site = site(&sink, "dfars: {report_within: 12s, remind_before: 11s}\n");

@@ -93,9 +93,15 @@ async fn change(app: &App, name: &str, id: &str, body: Body, state: IncidentStat
     let comment = bounded("comment", change.comment, TEXT_BYTES_MAX)?;
     let (found, repeated_by) = meant(app, id).await?;
     let incident = found.row.id;
-    if state == IncidentState::Open && found.row.state != IncidentState::Acked {
-        let detail = format!("it is {}, not acked; allowed: what somebody has acknowledged", found.row.state);
-        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    let refused = match (state, found.row.state) {
+        (IncidentState::Open, IncidentState::Open | IncidentState::Resolved) => {
+            Some(", not acked; allowed: what somebody has acknowledged")
+        }
+        (IncidentState::Acked, IncidentState::Resolved) => Some("; allowed: what is not over; a note says more"),
+        _ => None,
+    };
+    if let Some(refused) = refused {
+        return Err(Problem::new(StatusCode::CONFLICT, format!("it is {}{refused}", found.row.state)));
     }
     tell(app, Input::Change(StateChanged { incident, state, by, comment }), bytes).await?;
     Ok(Json(named(json!({ "id": incident, "state": state }), repeated_by)))

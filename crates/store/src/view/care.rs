@@ -74,9 +74,12 @@ impl Care {
             self.report.take().unwrap_or(Report { due: None, reported_at: None, reported_by: None, reference: None });
         self.report = Some(match reporting.step {
             ReportStep::Due { due, .. } => Report { due: Some(due), ..report },
+            // The law asks for the first report; a later one adds its number, and takes none away.
+            ReportStep::Reported { reference, .. } if report.reported_at.is_some() && reference.is_empty() => report,
             ReportStep::Reported { by, reference } => {
                 let reference = Some(reference).filter(|reference| !reference.is_empty());
-                Report { reported_at: Some(at), reported_by: Some(by), reference, ..report }
+                let reported_at = report.reported_at.or(Some(at));
+                Report { reported_at, reported_by: Some(by), reference, ..report }
             }
             ReportStep::Reminded { .. } | ReportStep::Overdue { .. } => report,
         });
@@ -92,5 +95,25 @@ impl Assignment {
 impl Note {
     pub(crate) fn new(position: Position, at: Timestamp, noted: Noted) -> Note {
         Note { position, at, text: noted.text, by: noted.by }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use balefire_model::IncidentId;
+
+    #[test]
+    fn the_first_report_counts_and_a_later_one_takes_no_number_away() {
+        let time = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let mut care = Care::of_new(Severity::High, true, time(0));
+        for (second, by, reference) in [(10, "ann", ""), (20, "ben", "DIBNet 7"), (30, "cid", "")] {
+            let (by, reference) = (by.to_owned(), reference.to_owned());
+            let incident = IncidentId("01935f1c-7c00-7000-8000-000000000001".parse().unwrap());
+            care.reporting(time(second), Reporting { incident, step: ReportStep::Reported { by, reference } });
+        }
+        let report = care.report.unwrap();
+        assert_eq!(report.reported_at, Some(time(10)));
+        assert_eq!((report.reported_by.as_deref(), report.reference.as_deref()), (Some("ben"), Some("DIBNet 7")));
     }
 }

@@ -206,11 +206,14 @@ fn go_on(path: &Path, row: &rusqlite::Row<'_>, way: &mut Way) -> Result<(), View
         return Ok(());
     }
     let change: Changed = serde_json::from_slice(body).map_err(damaged)?;
-    if change.state != State::Open {
-        way.taken_at.get_or_insert(at);
-    }
-    if change.state == State::Resolved {
-        way.resolved_at = Some(at);
+    match change.state {
+        State::Open => way.resolved_at = None,
+        State::Acked => _ = way.taken_at.get_or_insert(at),
+        // Who says so once more changes nothing.
+        State::Resolved => {
+            way.taken_at.get_or_insert(at);
+            way.resolved_at.get_or_insert(at);
+        }
     }
     Ok(())
 }

@@ -255,7 +255,9 @@ fn write_records(connection: &Connection, day: Day, records: &[&Extract<'_>]) ->
         connection.prepare_cached("INSERT OR IGNORE INTO incidents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut body = connection.prepare_cached("INSERT OR IGNORE INTO bodies VALUES (?1, ?2, ?3)")?;
     let mut story = connection.prepare_cached("INSERT OR IGNORE INTO story VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    let mut state = connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1")?;
+    // Over is over, also for who takes note of it later.
+    let mut state =
+        connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1 AND NOT (state = ?3 AND ?2 = ?4)")?;
     let mut repeat = connection.prepare_cached("INSERT OR IGNORE INTO repeats VALUES (?1, ?2, 0, 0)")?;
     // How often an incident came again is written once for all these records.
     let mut repeated: BTreeMap<IncidentId, (u64, i64)> = BTreeMap::new();
@@ -283,7 +285,8 @@ fn write_records(connection: &Connection, day: Day, records: &[&Extract<'_>]) ->
             continue;
         }
         if let Matter::Changed(change) = &record.matter {
-            state.execute(params![id, state_number(change.state)])?;
+            let (over, taken) = (state_number(State::Resolved), state_number(State::Acked));
+            state.execute(params![id, state_number(change.state), over, taken])?;
         }
         if let Matter::Repeat(_, RepeatOf { of, .. }) = &record.matter {
             repeat.execute(params![id, of.0.as_bytes()])?;

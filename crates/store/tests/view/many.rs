@@ -98,11 +98,13 @@ fn measure(now: Timestamp) -> Measure {
 fn rules_and_counts_are_those_of_the_incidents_and_a_time_ends_with_the_first_who_took_it() {
     let (incidents, mut records) = records();
     let (fast, slow, back) = (incidents[5].id, incidents[6].id, incidents[10].id);
-    // Of severities high and critical: one taken after 10 s, one after an hour and resolved after two, one given back.
+    // Of severities high and critical: one taken after 10 s, one after an hour and resolved after two (and once
+    // more, which counts for nothing), one given back.
     for (incident, after_ms, state) in [
         (fast, 10_000, State::Acked),
         (slow, 3_600_000, State::Acked),
         (slow, 7_200_000, State::Resolved),
+        (slow, 9_000_000, State::Resolved),
         (back, 20_000, State::Acked),
         (back, 30_000, State::Open),
     ] {

@@ -339,15 +339,19 @@ fn changes_of_state_tell_who_when_and_why() {
         Record::Accepted(Arc::new(incident)),
         made::changed(id, State::Acked),
         made::changed(id, State::Resolved),
+        made::changed(id, State::Acked),
         made::changed(id, State::Open),
     ]);
-    for (count, state) in [(1, State::Open), (2, State::Acked), (3, State::Resolved), (4, State::Open)] {
+    // Over is over, also for who acknowledges it later.
+    let states = [(1, State::Open), (2, State::Acked), (3, State::Resolved), (4, State::Resolved), (5, State::Open)];
+    for (count, state) in states {
         let (dir, _view) = view_of(&records[..count]);
         let seen = ViewReader::open(dir.path()).unwrap().incident(id).unwrap().unwrap();
         assert_eq!(seen.row.state, state);
         assert_eq!(seen.changes.len(), count - 1);
         if let Some(change) = seen.changes.last() {
-            assert_eq!((change.by.as_str(), change.comment.as_str(), change.state), ("ana", "on it", state));
+            let said = if count == 4 { State::Acked } else { state };
+            assert_eq!((change.by.as_str(), change.comment.as_str(), change.state), ("ana", "on it", said));
             assert_eq!((change.position, change.at), (records[count - 1].0, records[count - 1].1));
         }
     }

@@ -74,11 +74,11 @@ fn items(value: &Value) -> impl DoubleEndedIterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// What the last change to a state says, where the incident is not open again since.
+/// What the first change to a state says since the incident was last open: who comes later changes nothing.
 fn changed(found: &Value, state: &str, member: &str) -> String {
-    let is_open_again = found["state"] == "open";
-    let last = items(&found["changes"]).rev().find(|change| change["state"] == state);
-    last.filter(|_| !is_open_again).map(|change| text(&change[member])).unwrap_or_default()
+    let since_open = items(&found["changes"]).rev().take_while(|change| change["state"] != "open");
+    let first = since_open.filter(|change| change["state"] == state).last();
+    first.map(|change| text(&change[member])).unwrap_or_default()
 }
 
 /// What people said, each with who and when.
@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn who_was_first_since_it_was_last_open_has_acknowledged_it() {
+        let change = |state: &str, by: &str| json!({ "state": state, "by": by });
+        let found = json!({ "changes": [change("acked", "ann"), change("open", "ben"), change("acked", "cid"),
+            change("acked", "dan"), change("resolved", "eve"), change("resolved", "fay")] });
+        assert_eq!(changed(&found, "acked", "by"), "cid");
+        assert_eq!(changed(&found, "resolved", "by"), "eve");
+    }
+
+    #[test]
     fn every_line_has_every_column_whatever_was_sent() {
         let found = json!({
             "incident": { "id": "01935f1c-7c00-7000-8000-000000000001", "title": "=cmd|' /C calc'!A0\u{1b}\r\nx", "labels": { "a": "b" },
@@ -144,6 +153,5 @@ mod tests {
             { "state": "open", "at": "2026-11-22T03:02:00Z", "by": "ann" },
         ]);
         assert_eq!(changed(&json!({ "state": "open", "changes": changes }), "acked", "by"), "");
-        assert_eq!(changed(&json!({ "state": "resolved", "changes": changes }), "acked", "by"), "ann");
     }
 }

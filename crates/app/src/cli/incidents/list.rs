@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Which incidents
 #[derive(Debug, Args)]
 pub(super) struct Filter {
-    /// From this time on: 2026-11-22T03:00:00Z, or an age such as 15m, 2h, 7d
+    /// From this time on: 2026-11-22T03:00:00Z, 2026-11-22 (in UTC), or an age such as 15m, 2h, 7d
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before this time

@@ -19,7 +19,7 @@ const RULES_SHOWN: usize = 20;
 /// From when to when, by the time at which incidents were taken in
 #[derive(Debug, Args)]
 struct Times {
-    /// From this time on: 2026-11-22T03:00:00Z, or an age such as 15m, 2h, 7d
+    /// From this time on: 2026-11-22T03:00:00Z, 2026-11-22 (in UTC), or an age such as 15m, 2h, 7d
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before this time

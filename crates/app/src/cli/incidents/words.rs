@@ -4,9 +4,11 @@
 use crate::clock;
 use balefire_model::{Severity, State};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use std::time::Duration;
 
-/// A time, or how long ago.
+/// A time, or how long ago. One that names no zone is UTC, as all times that we show; a date is its midnight.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_seen_from(clock::now(), text)
 }
@@ -15,9 +17,14 @@ fn moment_seen_from(now: Timestamp, text: &str) -> Result<Timestamp, String> {
     let age = balefire_model::settings::parse_duration(text);
     let moment = match age {
         Some(age) => now.checked_sub(age).ok(),
-        None => text.parse().ok(),
+        None => {
+            text.parse().ok().or_else(|| Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()))
+        }
     };
-    moment.ok_or_else(|| "allowed: a time such as 2026-11-22T03:00:00Z, or an age such as 15m, 2h or 7d".to_owned())
+    moment.ok_or_else(|| {
+        "allowed: a time such as 2026-11-22T03:00:00Z, a date such as 2026-11-22, or an age such as 15m, 2h or 7d"
+            .to_owned()
+    })
 }
 
 /// A time span such as `30s`.
@@ -68,6 +75,9 @@ mod tests {
         let then: Timestamp = "2026-11-22T01:00:00Z".parse().unwrap();
         assert_eq!(moment_seen_from(now, "2h"), Ok(then));
         assert_eq!(moment_seen_from(now, "2026-11-22T01:00:00Z"), Ok(then));
+        assert_eq!(moment_seen_from(now, "2026-11-22 01:00"), Ok(then));
+        assert_eq!(moment_seen_from(now, "2026-11-22T02:00+01:00"), Ok(then));
+        assert_eq!(moment_seen_from(now, "2026-11-22"), "2026-11-22T00:00:00Z".parse().map_err(|_| String::new()));
         assert!(moment_seen_from(now, "yesterday").unwrap_err().contains("2h"));
     }
 }
