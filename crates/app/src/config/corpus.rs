@@ -341,6 +341,18 @@ fn two_channels_on_one_file_and_an_open_secret_are_findings() {
 }
 
 #[test]
+fn the_address_of_a_database_is_a_secret_only_with_a_password_in_it() {
+    let found = |url: &str| {
+        let text = format!("channels: {{h: {{postgres: {{url: '{url}', table: blueteam.alert_history}}}}}}\n");
+        let source = Source { readable_by_all: true, ..source("b.yaml", &text) };
+        let loaded = load_sources(&[source], &Overrides::default(), &|_| None, &Host::default()).unwrap();
+        loaded.findings.iter().any(|finding| finding.code == "plain-secret")
+    };
+    assert!(!found("postgresql://soc@localhost/eqmon") && !found("postgresql://soc@/eqmon?host=/run/postgresql"));
+    assert!(found("postgresql://soc:open-sesame@localhost/eqmon"));
+}
+
+#[test]
 fn what_is_unsafe_or_can_do_nothing_is_found() {
     let hash = "ab".repeat(32);
     let text = format!(

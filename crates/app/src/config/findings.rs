@@ -126,10 +126,24 @@ pub(crate) fn plain_secrets(tree: &Node, sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
+/// Whether a text is the address of a database that holds no password: it is kept as a secret only because it might.
+fn is_address_without_password(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    ["postgresql", "postgres", "mongodb", "mongodb+srv"].contains(&scheme)
+        && !user.contains(':')
+        && !rest.to_ascii_lowercase().contains("password")
+}
+
 /// Calls `found` for each secret that is written out.
 fn walk(node: &Node, shape: &Shape, path: &str, found: &mut impl FnMut(&Node, &str)) {
     match (shape, &node.value) {
-        (Shape::Secret, Value::Scalar { text, .. }) if !text.is_empty() && !text.contains("${") => found(node, path),
+        (Shape::Secret, Value::Scalar { text, .. })
+            if !text.is_empty() && !text.contains("${") && !is_address_without_password(text) =>
+        {
+            found(node, path);
+        }
         (Shape::List(item), Value::List(items)) => items.iter().for_each(|node| walk(node, item, path, found)),
         (Shape::List(item), _) => walk(node, item, path, found),
         (Shape::Map(item), Value::Map(entries)) => {
