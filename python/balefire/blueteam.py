@@ -119,8 +119,7 @@ class AlertEngine:
     """
 
     def __init__(self, config=None, socket=None, dialect=None, timeout=None, wait=None, raises=None):
-        own = config.get("balefire") if isinstance(config, dict) else None
-        own = own if isinstance(own, dict) else {}
+        own = section(config)
 
         def said(argument, name, otherwise):
             return argument if argument is not None else own.get(name, otherwise)
@@ -238,14 +237,24 @@ class AlertEngine:
                 return
 
 
+def section(config):
+    """What a configuration of any kind says under `balefire`; nothing where it says nothing."""
+    try:
+        own = config.get("balefire") if hasattr(config, "get") else getattr(config, "balefire", None)
+        return dict(own) if own else {}
+    except Exception as error:
+        _log.warning("`balefire` of the configuration cannot be read: %s", type(error).__name__)
+        return {}
+
+
 def socket_path(config, socket):
     """The socket's path; None where only the usual places are left."""
     if isinstance(socket, dict):
         socket = socket.get("path")
     if socket:
         return os.path.expanduser(str(socket))
-    if config is not None and not isinstance(config, dict):
-        return of_path(os.path.expanduser(os.fspath(config)))
+    if isinstance(config, (str, bytes, os.PathLike)):
+        return of_path(os.path.expanduser(os.fsdecode(config)))
     if os.environ.get("BALEFIRE_SOCKET"):
         return os.environ["BALEFIRE_SOCKET"]
     if os.environ.get("BALEFIRE_DATA"):

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import types
 import unittest
 from unittest import mock
 
@@ -22,6 +23,22 @@ class SocketTest(unittest.TestCase):
             self.assertEqual(AlertEngine({"database": {}}).socket, "/e")
         with mock.patch.dict(os.environ, {"BALEFIRE_DATA": "/d"}, clear=True):
             self.assertEqual(AlertEngine().socket, "/d/balefire.sock")
+
+    def test_a_configuration_of_any_kind_is_balefires_business(self):
+        class Config:
+            balefire = {"socket": "/c"}
+
+        class Broken:
+            def get(self, name):
+                raise KeyError(name)
+
+        with mock.patch.dict(os.environ, {"BALEFIRE_SOCKET": "/e"}):
+            self.assertEqual(AlertEngine(types.MappingProxyType({"balefire": {"socket": "/c"}})).socket, "/c")
+            self.assertEqual(AlertEngine(Config()).socket, "/c")
+            self.assertEqual(AlertEngine([]).socket, "/e")
+            with self.assertLogs("balefire.blueteam", "WARNING"):
+                self.assertEqual(AlertEngine(Broken()).socket, "/e")
+        self.assertEqual(AlertEngine(b"/x/b.sock").socket, "/x/b.sock")
 
     def test_a_path_is_a_data_directory_or_a_configuration_that_names_it(self):
         with tempfile.TemporaryDirectory() as directory:
