@@ -91,6 +91,14 @@ fn a_listener_that_hangs_or_refuses_loses_canaries_until_one_arrives() {
     let lost = wait_for_told(&server, "canary:http", ("canary.lost", "began"));
     assert_eq!(lost["incident"]["severity"], "critical");
     assert_eq!(lost["incident"]["nist_controls"], json!(["3.3.4"]));
+    let metrics = server.get("/metrics").expect(200).text();
+    for line in [
+        "balefire_watcher_state{watcher=\"canary:http\",kind=\"canary\",state=\"failing\"} 1",
+        "balefire_watcher_failures_total{kind=\"canary\",failure=\"canary.lost\"} 1",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
+    }
+    assert!(metrics.contains("\nbalefire_canary_round_trip_seconds{") && metrics.ends_with("# EOF\n"), "{metrics}");
     proxy.forward();
     expect_resolved(&server, "canary:http", &lost);
     assert!(!server.stderr().contains(token));

@@ -1,9 +1,11 @@
 //! What is counted, in Prometheus' text form. Counts what is durable and what was refused; decides nothing.
 
 mod schedules;
+mod watchers;
 
 pub(crate) use schedules::Schedules;
 
+use crate::watch::{Status, Watchers};
 use balefire_engine::{Engine, QueueStatus};
 use balefire_model::record::{FollowUp, Next};
 use balefire_model::{Outcome, Record, Severity};
@@ -222,9 +224,13 @@ impl Metrics {
     }
 
     /// The text that a scrape gets.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self, now: Timestamp, audit: &Watchers) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        text::encode(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &self.registry)?;
+        let list = audit.list();
+        let measures: Vec<_> = list.iter().map(Status::measure).collect();
+        watchers::encode(&mut text, (&measures, &audit.counts()), now)?;
+        text::encode_eof(&mut text)?;
         Ok(text)
     }
 }

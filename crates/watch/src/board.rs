@@ -27,6 +27,22 @@ pub enum State {
     Blind,
 }
 
+impl State {
+    /// All of them.
+    pub const ALL: [State; 4] = [State::Ok, State::Failing, State::Blind, State::Unknown];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Ok => "ok",
+            State::Failing => "failing",
+            State::Blind => "blind",
+        }
+    }
+}
+
 /// What is known of one watcher: the durable register of what is expected. Goes into the journal with each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {

@@ -1,6 +1,10 @@
 //! The kind `clock`: whether the machine's clock is set to another time, and whether anything keeps it right. Times of records
 //! are worth what the clock is worth.
 
+mod skew;
+
+pub use skew::{Lag, Skew};
+
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::child::Child;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
@@ -8,6 +12,7 @@ use balefire_model::Severity;
 use balefire_model::settings::Reader;
 use balefire_model::text::{cut, one_line};
 use serde_json::Value;
+use skew::Skews;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -45,6 +50,8 @@ fn read_section(reader: &Reader<'_>) -> Watched {
     let step_high = reader.duration("step_high", "A step of so much is high.").default_shown(60 * second, "60s");
     let doc = "So long may the clock go without anything that keeps it right; `0s` does not ask.";
     let unsynced = reader.duration("unsynced", doc).default_shown(3600 * second, "1h");
+    let doc = "The times of a source's events may be so far from when they come in; `0s` does not look.";
+    let skew = reader.duration("skew", doc).default_shown(60 * second, "60s");
     let every = reader.duration("every", "How often it is looked at.").default_shown(second, "1s");
     if step_warn < Duration::from_millis(100) {
         reader.reject("step_warn", format!("found {} ms", step_warn.as_millis()), "100ms or more");
@@ -55,7 +62,7 @@ fn read_section(reader: &Reader<'_>) -> Watched {
         target: "the machine's clock".to_owned(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { step_warn, step_high, unsynced }),
+        plan: Arc::new(Settings { step_warn, step_high, unsynced, skew }),
     }
 }
 
@@ -64,11 +71,13 @@ struct Settings {
     step_warn: Duration,
     step_high: Duration,
     unsynced: Duration,
+    skew: Duration,
 }
 
 impl Plan for Settings {
-    fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
-        Box::new(Clock { settings: self.clone(), steps: Steps::default(), keeping: Keeping::default() })
+    fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
+        let (steps, keeping) = (Steps::default(), Keeping::default());
+        Box::new(Clock { settings: self.clone(), steps, keeping, skews: None, kept: kept.cloned() })
     }
 }
 
@@ -76,14 +85,25 @@ struct Clock {
     settings: Settings,
     steps: Steps,
     keeping: Keeping,
+    /// From the first look on.
+    skews: Option<Skews>,
+    /// What was told before the start.
+    kept: Option<Value>,
 }
 
 impl Watcher for Clock {
-    fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
+    fn look(&mut self, now: Moment, around: &dyn Around) -> Look {
         let mut failures: Vec<Failure> = self.steps.take(now, &self.settings).into_iter().collect();
         if self.settings.unsynced > Duration::ZERO {
             self.keeping.ask(now);
             failures.extend(self.keeping.judge(now, self.settings.unsynced));
+        }
+        if self.settings.skew > Duration::ZERO {
+            let skews = self.skews.get_or_insert_with(|| Skews::begin(now, self.kept.as_ref()));
+            if skews.is_due(now) {
+                skews.take(now, self.settings.skew, &around.skews());
+            }
+            failures.extend(skews.failures());
         }
         match (&self.keeping.why_not, failures.is_empty()) {
             (Some(why), true) => {
@@ -93,6 +113,10 @@ impl Watcher for Clock {
             (_, true) if self.keeping.child.is_some() => Look::unknown("whether the clock is kept right"),
             _ => Look::of(failures, self.proof()),
         }
+    }
+
+    fn memory(&self) -> Option<Value> {
+        self.skews.as_ref().map_or_else(|| self.kept.clone(), Skews::memory)
     }
 
     fn next(&self) -> Option<Duration> {
@@ -229,6 +253,7 @@ mod tests {
             step_warn: Duration::from_secs(2),
             step_high: Duration::from_secs(60),
             unsynced: Duration::from_secs(3600),
+            skew: Duration::from_secs(60),
         }
     }
 

@@ -29,6 +29,7 @@ mod watcher;
 pub use auditd::{Plugin, PluginEnd, PluginTold};
 pub use board::{BLIND, Board, Change, NOT_CONFIGURED, Open, Standing, State, What};
 pub use bt08::{AUDIT_ROWS, AuditTable, read_audit_table};
+pub use clock::{Lag, Skew};
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use own::{Outward, Peer, withholds};
 pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};

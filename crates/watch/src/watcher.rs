@@ -1,5 +1,6 @@
 //! What all watchers have in common: settings that were read once, and looks that are taken again and again.
 
+use crate::clock::Skew;
 use crate::look::{Look, Moment};
 use crate::own::Outward;
 use crate::source::Pulse;
@@ -84,6 +85,11 @@ pub trait Watcher: Send {
         None
     }
 
+    /// How long the last thing took that it sent on its way, from end to end; `None` where it sends nothing.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
+
     /// Where [`Watched::every`] does not fit what is under way: when it wants to look next.
     fn next(&self) -> Option<Duration> {
         None
@@ -117,6 +123,11 @@ pub trait Around {
     /// What became of the heartbeats that Balefire sends; `None` before the first.
     fn outward(&self) -> Option<Outward> {
         None
+    }
+
+    /// How far the times of each source's events are from when they came in.
+    fn skews(&self) -> Vec<(String, Skew)> {
+        Vec::new()
     }
 
     /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.

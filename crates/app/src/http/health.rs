@@ -50,7 +50,7 @@ fn told_failing(queue: &QueueStatus) -> Option<String> {
 pub(crate) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     app.reception.heard.asked();
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let text =
-        app.metrics.text().map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let text = app.metrics.text(clock::now(), &app.watchers);
+    let text = text.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, TYPE)], text))
 }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::{clock, http, ids};
-use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Outward, Own, Pulse, Rows};
+use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Outward, Own, Pulse, Rows, Skew};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -46,6 +46,10 @@ impl Around for Surroundings {
 
     fn outward(&self) -> Option<Outward> {
         self.outward.last()
+    }
+
+    fn skews(&self) -> Vec<(String, Skew)> {
+        self.heard.skews()
     }
 
     fn rows(&self, watcher: &str) -> Option<Rows> {

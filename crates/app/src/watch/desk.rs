@@ -3,12 +3,12 @@
 
 use super::incident::{self, Subject};
 use super::note::{Drill, Note, Retired};
-use super::status::{Published, Status};
+use super::status::{Looked, Published, Status};
 use crate::config::Watching;
 use balefire_model::record::InputRead;
 use balefire_model::{Incident, IncidentId};
 use balefire_watch::{Around, Board, Change, Look, Moment, Rules, Watched, Watcher, What};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -54,8 +54,7 @@ struct Seat {
     running: Option<Running>,
     /// When its note was last made durable, or looked through for that.
     saved: Duration,
-    looked: Option<Timestamp>,
-    took: Duration,
+    looked: Looked,
 }
 
 struct Running {
@@ -82,8 +81,7 @@ impl Desk {
             if note.retired.is_none() {
                 board.expect(now, &name, &[], Some(note.standing.clone()));
             }
-            let (running, saved, looked, took) = (None, now.boot, None, Duration::ZERO);
-            seats.insert(name, Seat { note, running, saved, looked, took });
+            seats.insert(name, Seat { note, running: None, saved: now.boot, looked: Looked::default() });
         }
         Desk { board, seats, drill_every: None, published, ticked: None }
     }
@@ -127,8 +125,7 @@ impl Desk {
             note: Note::new(now.wall),
             running: None,
             saved: now.boot,
-            looked: None,
-            took: Duration::ZERO,
+            looked: Looked::default(),
         });
         if let Some(running) = seat.running.as_mut().filter(|running| running.watched.is_same(watched)) {
             // How often it looks and what explains it may be part of the same.
@@ -200,7 +197,8 @@ impl Desk {
             (Look::blind("its look failed by a fault of balefire's own", cure), None)
         });
         running.due = now.boot + next.unwrap_or(running.watched.every).max(Duration::from_millis(10));
-        (seat.looked, seat.took) = (Some(now.wall), now.since(begin));
+        let round_trip = running.watcher.round_trip();
+        seat.looked = Looked { at: Some(now.wall), took: now.since(begin), round_trip };
         let before = self.board.standing(name).map(|standing| standing.state);
         let changes = self.board.take(now, name, look);
         let has_changed = !changes.is_empty() || self.board.standing(name).map(|standing| standing.state) != before;
@@ -227,6 +225,9 @@ impl Desk {
                     resolves.extend(before.into_iter().map(|id| (id, why.clone())));
                     ends.push(told.id);
                 }
+            }
+            if matches!(change.what, What::Began | What::Happened) {
+                self.published.count(&seat.note.kind, &change.failure.id);
             }
             log(change);
             incidents.push(told);
@@ -362,7 +363,7 @@ impl Desk {
         let Some(seat) = self.seats.get(name) else { return };
         let status = self.board.standing(name).map(|standing| {
             let watched = seat.running.as_ref().map(|running| &running.watched);
-            Status::of(name, (&seat.note, standing), watched, (seat.looked, seat.took))
+            Status::of(name, (&seat.note, standing), watched, seat.looked)
         });
         self.published.set(name, status);
     }

@@ -4,6 +4,7 @@ use super::super::note;
 use super::*;
 use balefire_model::Severity;
 use balefire_watch::{Failure, Heard, Own, Packs, Plan, State};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -2,7 +2,8 @@
 
 use crate::clock;
 use balefire_model::Incident;
-use balefire_watch::{CANARY, Heard, Moment, Pulse, Sign};
+use balefire_watch::{CANARY, Heard, Lag, Moment, Pulse, Sign, Skew};
+use jiff::SignedDuration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,9 @@ const NONCES_MAX: usize = 1024;
 /// As much of a nonce as is remembered; ours are shorter.
 const NONCE_BYTES_MAX: usize = 64;
 
+/// As many of the events that come at once are asked for their time.
+const OFFSETS_MAX: usize = 32;
+
 /// What the journal keeps of jobs is under this name and the source's. No input has such a name: a slash is not allowed there.
 const PREFIX: &str = "heartbeat/";
 
@@ -27,6 +31,8 @@ pub(crate) struct HeardOf(Mutex<Inner>);
 struct Inner {
     sources: HashMap<String, Heard>,
     nonces: VecDeque<(String, Moment)>,
+    /// How far the times of sources are from ours.
+    lags: HashMap<String, Lag>,
     /// What jobs told of their runs, and how often; of sources that are in the configuration.
     pulses: HashMap<String, (u64, Pulse)>,
     asked: Option<Moment>,
@@ -37,6 +43,8 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Count {
     nonces: Vec<String>,
+    /// How far the times of the events are from ours, where they have one of their own.
+    offsets: Vec<SignedDuration>,
     others: u64,
 }
 
@@ -47,7 +55,9 @@ impl Count {
             Some(balefire_model::text::cut(nonce, NONCE_BYTES_MAX).into_owned())
         };
         let nonces: Vec<String> = incidents.iter().filter_map(nonce).collect();
-        Count { others: incidents.len().saturating_sub(nonces.len()) as u64, nonces }
+        let timed = incidents.iter().rev().filter_map(|incident| Some((incident.event_time?, incident.received_at)));
+        let offsets = timed.take(OFFSETS_MAX).map(|(own, ours)| own.duration_since(ours)).collect();
+        Count { others: incidents.len().saturating_sub(nonces.len()) as u64, nonces, offsets }
     }
 }
 
@@ -63,6 +73,10 @@ impl HeardOf {
             inner.nonces.push_back((nonce, now));
         }
         inner.hear(source, now, count.others);
+        if !count.offsets.is_empty() && (inner.lags.len() < SOURCES_MAX || inner.lags.contains_key(source)) {
+            let lag = inner.lags.entry(source.to_owned()).or_default();
+            count.offsets.into_iter().for_each(|offset| lag.take(now, offset));
+        }
     }
 
     /// With what the journal knows of jobs. What is not understood is left out, and its job begins anew.
@@ -121,6 +135,11 @@ impl HeardOf {
     pub(super) fn sources(&self) -> Vec<(String, Heard)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.sources.iter().map(|(name, heard)| (name.clone(), *heard)).collect()
+    }
+
+    pub(super) fn skews(&self) -> Vec<(String, Skew)> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.lags.iter().filter_map(|(name, lag)| Some((name.clone(), lag.skew()?))).collect()
     }
 
     pub(super) fn arrived(&self, nonce: &str) -> Option<Moment> {
@@ -184,5 +203,20 @@ mod tests {
         let known = HeardOf::knowing(now, &inputs.into_iter().collect());
         assert_eq!((known.pulse("backup"), known.pulse("falco")), (heard.pulse("backup"), None));
         assert!(known.source("backup").is_none(), "nobody could be heard before the start");
+    }
+
+    #[test]
+    fn events_with_a_time_of_their_own_say_how_far_it_is_from_ours() {
+        let heard = HeardOf::default();
+        let timed = |hours: i64| {
+            let mut incident = sample(clock::now());
+            incident.event_time = Some(incident.received_at + SignedDuration::from_hours(hours));
+            Arc::new(incident)
+        };
+        let all: Vec<_> = (0..40).map(|_| timed(-2)).collect();
+        heard.note("fw", Count::of(&all));
+        heard.note("untimed", Count::of(&vec![incident(None); 40]));
+        let skews: Vec<_> = heard.skews().into_iter().map(|(name, skew)| (name, skew.median_ms)).collect();
+        assert_eq!(skews, [("fw".to_owned(), -7_200_000)]);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use heard::{Count, HeardOf};
 pub(crate) use incident::sample;
 pub(crate) use once::once;
 pub(crate) use rows::RowsSeen;
-pub(crate) use status::{Status, lacks};
+pub(crate) use status::{Counts, Measure, Status, lacks};
 
 use crate::clock;
 use crate::config::Config;
@@ -61,6 +61,11 @@ impl Watchers {
     /// What is expected, by name.
     pub(crate) fn list(&self) -> Vec<Status> {
         self.published.list()
+    }
+
+    /// How many failures there were since the start.
+    pub(crate) fn counts(&self) -> Counts {
+        self.published.counts()
     }
 
     /// Brings the watchers of a configuration into force.

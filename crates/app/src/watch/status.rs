@@ -31,9 +31,21 @@ pub(crate) struct Status {
     /// When it was last looked at, and how long that took.
     looked: Option<Timestamp>,
     took_us: u64,
+    /// How long the last canary took that arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_us: Option<u64>,
     /// Since when it is expected.
     expected: Timestamp,
     drilled: Option<Timestamp>,
+}
+
+/// What is known of the last look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looked {
+    pub(super) at: Option<Timestamp>,
+    pub(super) took: Duration,
+    /// How long the last canary took.
+    pub(super) round_trip: Option<Duration>,
 }
 
 /// One thing that is wrong.
@@ -59,7 +71,7 @@ impl Status {
         name: &str,
         (note, standing): (&Note, &Standing),
         watched: Option<&Watched>,
-        (looked, took): (Option<Timestamp>, Duration),
+        looked: Looked,
     ) -> Status {
         let failing = |open: &Open| Failing {
             failure: open.failure.clone(),
@@ -81,10 +93,23 @@ impl Status {
             is_configured: watched.is_some(),
             under: watched.map(|watched| watched.under.clone()).unwrap_or_default(),
             every_ms: watched.map(|watched| u64::try_from(watched.every.as_millis()).unwrap_or(u64::MAX)),
-            looked,
-            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            looked: looked.at,
+            took_us: u64::try_from(looked.took.as_micros()).unwrap_or(u64::MAX),
+            round_trip_us: looked.round_trip.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             expected: note.expected,
             drilled: note.drilled,
+        }
+    }
+
+    /// What metrics tell of it.
+    pub(crate) fn measure(&self) -> Measure<'_> {
+        Measure {
+            name: &self.name,
+            kind: &self.kind,
+            state: self.state,
+            proved: self.proved,
+            look: self.looked.map(|_| Duration::from_micros(self.took_us)),
+            round_trip: self.round_trip_us.map(Duration::from_micros),
         }
     }
 
@@ -94,23 +119,52 @@ impl Status {
     }
 }
 
+/// What metrics tell of a watcher.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) state: State,
+    pub(crate) proved: Option<Timestamp>,
+    /// How long the last look took.
+    pub(crate) look: Option<Duration>,
+    pub(crate) round_trip: Option<Duration>,
+}
+
+/// How often a failure began or happened, by kind and id; as many as there are in the catalogue.
+pub(crate) type Counts = BTreeMap<(String, String), u64>;
+
 /// The statuses of all watchers, for whoever asks. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Published(Arc<Mutex<BTreeMap<String, Status>>>);
+pub(crate) struct Published {
+    all: Arc<Mutex<BTreeMap<String, Status>>>,
+    counts: Arc<Mutex<Counts>>,
+}
 
 impl Published {
     /// None: it is not expected any more.
     pub(super) fn set(&self, name: &str, status: Option<Status>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         match status {
             Some(status) => _ = all.insert(name.to_owned(), status),
             None => _ = all.remove(name),
         }
     }
 
+    /// One more failure of a kind.
+    pub(super) fn count(&self, kind: &str, failure: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((kind.to_owned(), failure.to_owned())).or_default() += 1;
+    }
+
+    /// How many failures there were since the start.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// By name.
     pub(crate) fn list(&self) -> Vec<Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) struct Detector {
     /// Missed ones, which may come late.
     late: VecDeque<UnderWay>,
     proof: Option<String>,
+    /// How long the last one took that arrived everywhere.
+    took: Option<Duration>,
     told: Option<Failure>,
     /// How many in a row nobody took.
     full: u32,
@@ -92,6 +94,7 @@ impl Detector {
             missed: 0,
             late: VecDeque::new(),
             proof: None,
+            took: None,
             told: None,
             full: 0,
             blocked: None,
@@ -102,6 +105,11 @@ impl Detector {
     /// How many were sent.
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How long the last one took that arrived.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.took
     }
 
     /// Whether the next one is to be sent now. After a missed one it is at once: what fails is to be known soon.
@@ -150,6 +158,7 @@ impl Detector {
                 way.missing.retain(|(number, _)| *number != place);
                 if way.missing.is_empty() {
                     let took = now.since(way.sent);
+                    self.took = Some(took);
                     let late = if took > self.limits.deadline { ", late: delayed, not lost" } else { "" };
                     found = Some(format!("nonce {} arrived after {:.1} s{late}", way.nonce, took.as_secs_f64()));
                 }
@@ -261,6 +270,7 @@ mod tests {
         assert!(matches!(detector.look(at(0), well).sight, Sight::Unknown { .. }));
         detector.arrived(at(1), 0, "type=TRUSTED_APP msg='op=canary nonce=aaa'\n");
         assert_eq!(detector.look(at(1), well), Look::ok("nonce aaa arrived after 1.0 s"));
+        assert_eq!(detector.took(), Some(Duration::from_secs(1)));
         assert!(!detector.is_due(at(29)));
         send(&mut detector, 30, "bbb");
     }

@@ -137,6 +137,10 @@ impl Watcher for Canary {
         self.detector.look(now, || way::audit_stands(self.settings.via))
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.detector.took()
+    }
+
     fn next(&self) -> Option<Duration> {
         Some(self.detector.next())
     }

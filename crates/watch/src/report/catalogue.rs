@@ -76,6 +76,7 @@ pub const CATALOGUE: &[Known] = &[
     known("capacity.volatile", "capacity", Low, "logs are kept in memory"),
     known("clock.step", "clock", Medium, "the clock was set"),
     known("clock.unsynced", "clock", Medium, "the clock is not kept by a server"),
+    known("clock.skew", "clock", Medium, "the clock of a source is wrong"),
     known("source.silent", "source", High, "a source of events is silent"),
     known("source.late", "source", Medium, "a scheduled source is late"),
     known("source.overrun", "source", High, "a run of a scheduled source does not end"),
