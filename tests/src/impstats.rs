@@ -3,6 +3,7 @@
 
 use crate::daemon::{Daemon, needed};
 use crate::wait;
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,15 @@ ruleset(name="in") { ACTIONS }
         if let Some(daemon) = self.daemon.take() {
             daemon.stop();
         }
+    }
+
+    /// SIGKILL: it ends with no word.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn kill(&mut self) {
+        let daemon = self.daemon.take().expect("it runs");
+        daemon.signal(Signal::KILL);
     }
 
     /// Where it writes its statistics.

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod greylist;
 pub mod impstats;
 pub mod injection;
+pub mod journal;
 pub mod mongo;
 pub mod opensearch;
 pub mod pooler;
@@ -30,6 +31,7 @@ pub mod syslog_ng;
 pub mod terminal;
 pub mod vm;
 pub mod wait;
+pub mod watched;
 
 /// Says on standard error why a test does not run here.
 #[expect(clippy::print_stderr, reason = "a test that is left out must be seen in the output")]

@@ -3,64 +3,13 @@
 
 use balefire_tests::disk::SmallDisk;
 use balefire_tests::impstats::Impstats;
-use balefire_tests::server::{Server, Site};
+use balefire_tests::server::Site;
 use balefire_tests::syslog_ng::{KEPT, SyslogNg};
-use balefire_tests::{clock, left_out, wait};
+use balefire_tests::watched::{append, ids, of, wait_failing, wait_incidents, wait_ok, watcher};
+use balefire_tests::{clock, journal, left_out, wait};
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// What a running server says of one watcher.
-fn watcher(server: &Server, name: &str) -> Value {
-    of(&server.get("/api/v1/watch").expect(200).json(), name)
-}
-
-fn of(all: &Value, name: &str) -> Value {
-    let watchers = all["watchers"].as_array().expect("a list of watchers");
-    watchers.iter().find(|watcher| watcher["name"] == name).unwrap_or_else(|| panic!("no {name} in {all}")).clone()
-}
-
-/// The ids of what is wrong, sorted.
-fn ids(watcher: &Value) -> Vec<String> {
-    let failures = watcher["failures"].as_array().expect("a list of failures");
-    let mut ids: Vec<String> =
-        failures.iter().map(|failure| failure["id"].as_str().expect("an id").to_owned()).collect();
-    ids.sort();
-    ids
-}
-
-/// Waits until the watcher is ok, and gives it.
-fn wait_ok(server: &Server, name: &str) -> Value {
-    wait::until(&format!("{name} is ok"), || {
-        let watcher = watcher(server, name);
-        if watcher["state"] == "ok" { Ok(watcher) } else { Err(watcher.to_string()) }
-    })
-}
-
-/// Waits until the watcher says that this is wrong, and gives it.
-fn wait_failing(server: &Server, name: &str, id: &str) -> Value {
-    wait::until(&format!("{name} says {id}"), || {
-        let watcher = watcher(server, name);
-        if ids(&watcher).iter().any(|found| found == id) { Ok(watcher) } else { Err(watcher.to_string()) }
-    })
-}
-
-/// Waits until there are so many incidents of a failure.
-fn wait_incidents(server: &Server, id: &str, count: usize) -> Vec<Value> {
-    wait::until(&format!("{count} incidents of {id}"), || {
-        let of_it = |row: &Value| row["detected_by"] == format!("watch.{id}").as_str();
-        let found: Vec<Value> = server.list("limit=100").into_iter().filter(of_it).collect();
-        if found.len() >= count { Ok(found) } else { Err(format!("{:?}", server.list("limit=100"))) }
-    })
-}
-
-fn append(path: &Path, text: &str) {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the file is ours");
-    file.write_all(text.as_bytes()).expect("there is room");
-}
+use std::fs;
+use std::process::Command;
 
 /// Watches one thing as often as it may.
 fn site(watch: &str) -> Site {
@@ -193,40 +142,6 @@ fn syslog_ng_that_drops_messages_or_does_not_answer_is_told() {
     wait_failing(&server, "syslogng", "syslogng.silent");
 }
 
-/// Writes a journal as journald would: from its export format, by systemd's own program.
-fn journal(directory: &Path, entries: &[&[&str]]) -> bool {
-    let program = Path::new("/lib/systemd/systemd-journal-remote");
-    if !program.exists() {
-        let why = "no systemd-journal-remote; install that Debian package, or run scripts/test";
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-        left_out(why);
-        return false;
-    }
-    fs::create_dir_all(directory).expect("the directory is ours");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set").as_micros();
-    let mut export = String::new();
-    for (number, fields) in entries.iter().enumerate() {
-        export.push_str(&format!(
-            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={}\n_BOOT_ID=0123456789abcdef0123456789abcdef\n{}\n\n",
-            now + number as u128,
-            1_000_000 + number,
-            fields.join("\n")
-        ));
-    }
-    let mut child = Command::new(program)
-        .arg("--output")
-        .arg(directory.join("remote.journal"))
-        .arg("-")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program can be started");
-    child.stdin.take().expect("it has one").write_all(export.as_bytes()).expect("it reads");
-    assert!(child.wait().expect("it ends").success());
-    true
-}
-
 /// What `watch status --once` sees of one watcher.
 fn once(site: &Site, name: &str) -> Value {
     let output = site.run(&["watch", "status", "--once", "--json"]);
@@ -242,7 +157,7 @@ fn what_journald_says_of_its_losses_is_told_and_an_empty_journal_is_no_good_sign
     let blind = once(&site, "journald");
     assert_eq!((&blind["state"], blind["blind"].is_object()), (&Value::from("blind"), true), "{blind}");
     let quiet = [&["MESSAGE=hello"][..]];
-    if !journal(&site.path("journal"), &quiet) {
+    if !journal::write(&site.path("journal/remote.journal"), &quiet) {
         return;
     }
     assert_eq!(once(&site, "journald")["state"], "ok");
@@ -256,7 +171,7 @@ fn what_journald_says_of_its_losses_is_told_and_an_empty_journal_is_no_good_sign
         ][..],
     ];
     fs::remove_file(site.path("journal/remote.journal")).expect("it is there");
-    journal(&site.path("journal"), &lossy);
+    journal::write(&site.path("journal/remote.journal"), &lossy);
     let failing = once(&site, "journald");
     assert_eq!(ids(&failing), ["journal.suppressed"], "{failing}");
     let failure = &failing["failures"][0];

@@ -2,21 +2,25 @@
 //! written.
 
 mod allotted;
+mod cap;
 mod forecast;
 
-use crate::look::{Failure, Look, Moment};
+use crate::look::{Failure, Look, Moment, Sight};
+use crate::posture::Text;
 use crate::sensors::readable;
+use crate::sensors::setting;
 use crate::sensors::space::{Space, space};
 use crate::sensors::stored::{Stored, stored};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use allotted::Allotted;
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
+use cap::Cap;
 use forecast::{Growth, Kept};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,15 +71,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
     let forecast = reader.duration("forecast", doc).default_shown(DAY, "24h");
     let doc = "It may be in memory, where logs end with the machine. If not set, that is told once.";
     let volatile = reader.bool("volatile", doc).default(false);
-    let doc = "What the logs below the path may take, where that is less than the file system: auditd's num_logs x max_log_file, \
-               journald's SystemMaxUse. The levels of `bytes` hold for that, too.";
-    let cap = reader.bytes("cap", doc).optional();
-    let doc = "With `cap`: for how long records must be kept. Then it is not told that they are full, but that records are removed before.";
-    let retain = reader.duration("retain", doc).optional();
-    if retain.is_some() && cap.is_none() {
-        reader.reject("retain", "without `cap` nothing removes records", "`cap` beside it");
-    }
-    let allotted = cap.map(|bytes| Allotted { bytes, retain });
+    let cap = cap::read(reader, &path);
     let every = reader.duration("every", "How often it is looked at.").default_shown(Duration::from_secs(5), "5s");
     Watched {
         name: format!("capacity:{path}"),
@@ -83,7 +79,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
         target: path.clone(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes, forecast, volatile, allotted }),
+        plan: Arc::new(Settings { path: PathBuf::from(path), bytes, inodes, forecast, volatile, cap }),
     }
 }
 
@@ -91,7 +87,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
 /// that it is quiet for longer.
 pub(crate) fn plan(path: PathBuf) -> impl Plan {
     let levels = vec![90, 95, 98];
-    Settings { path, bytes: levels.clone(), inodes: levels, forecast: Duration::ZERO, volatile: false, allotted: None }
+    Settings { path, bytes: levels.clone(), inodes: levels, forecast: Duration::ZERO, volatile: false, cap: Cap::None }
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +97,7 @@ struct Settings {
     inodes: Vec<u8>,
     forecast: Duration,
     volatile: bool,
-    allotted: Option<Allotted>,
+    cap: Cap,
 }
 
 /// What a restart must know.
@@ -128,38 +124,40 @@ impl Plan for Settings {
 struct Capacity {
     settings: Settings,
     detector: Detector,
-    /// What the logs take, and when that was counted.
-    counted: Option<(Moment, Stored)>,
+    /// What the logs may take and take, or why that is not seen, and when that was counted.
+    counted: Option<(Moment, Result<Option<Logs>, Look>)>,
 }
+
+/// What logs may take, and what they take.
+type Logs = (Allotted, Stored);
 
 impl Watcher for Capacity {
     fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
-        let path = self.settings.path.display();
-        let every = |stored: Stored| if stored.files <= FEW { FEW_COUNTED_EVERY } else { COUNTED_EVERY };
-        let is_due = self.counted.is_none_or(|(counted, stored)| now.since(counted) >= every(stored));
-        if self.settings.allotted.is_some() && is_due {
-            match stored(&self.settings.path) {
-                Ok(stored) => self.counted = Some((now, stored)),
-                Err(error) => {
-                    return Look::blind(format!("count {path}: {error}"), readable::right(&self.settings.path));
-                }
-            }
-        }
-        match space(&self.settings.path) {
-            Ok(space) => {
-                let stored = self.counted.map(|(_, stored)| stored);
-                let mut look = self.detector.judge(now, &self.settings, (space, stored));
-                look.events = self.detector.volatile(&self.settings, space).into_iter().collect();
-                look
-            }
+        let path = &self.settings.path;
+        let space = match space(path) {
+            Ok(space) => space,
             Err(error) => {
                 let cure = match error.kind() {
-                    io::ErrorKind::NotFound => format!("to mount or make {path}, or to name another path"),
-                    _ => readable::right(&self.settings.path),
+                    io::ErrorKind::NotFound => format!("to mount or make {}, or to name another path", path.display()),
+                    _ => readable::right(path),
                 };
-                Look::blind(format!("statvfs {path}: {error}"), cure)
+                return Look::blind(format!("statvfs {}: {error}", path.display()), cure);
             }
+        };
+        if self.counted.as_ref().is_none_or(|(counted, logs)| now.since(*counted) >= every(logs)) {
+            self.counted = Some((now, count(&self.settings, space.bytes)));
         }
+        let (logs, blind) = match self.counted.as_ref().map(|(_, counted)| counted) {
+            Some(Ok(logs)) => (*logs, None),
+            Some(Err(blind)) => (None, Some(blind.clone())),
+            None => (None, None),
+        };
+        let look = self.detector.judge(now, &self.settings, (space, logs));
+        let look = match blind {
+            Some(blind) if !matches!(look.sight, Sight::Failing(_)) => blind,
+            _ => look,
+        };
+        look.with(self.detector.volatile(&self.settings, space).into_iter().collect())
     }
 
     fn memory(&self) -> Option<Value> {
@@ -167,6 +165,43 @@ impl Watcher for Capacity {
         let told_volatile = self.detector.told_volatile;
         // It has no map with keys that are no text, so that nothing can go wrong.
         serde_json::to_value(Memory { bytes: bytes.memory(), inodes: inodes.memory(), told_volatile }).ok()
+    }
+}
+
+/// How often they are counted.
+fn every(logs: &Result<Option<Logs>, Look>) -> Duration {
+    match logs {
+        Ok(Some((_, stored))) if stored.files <= FEW => FEW_COUNTED_EVERY,
+        _ => COUNTED_EVERY,
+    }
+}
+
+/// What the logs may take and what they take, of a file system with so many bytes; an error says that it is not seen though it
+/// was asked for.
+fn count(settings: &Settings, all: u64) -> Result<Option<Logs>, Look> {
+    let path = &settings.path;
+    let of = |allotted: Allotted, counted: &Path| match stored(counted) {
+        Ok(stored) => Ok((allotted, stored)),
+        Err(error) => Err(Look::blind(format!("count {}: {error}", counted.display()), readable::right(counted))),
+    };
+    match &settings.cap {
+        Cap::None => Ok(None),
+        Cap::Bytes(allotted) => of(*allotted, path).map(Some),
+        Cap::Of { writer, conf, retain, is_asked } => {
+            let text = match conf.as_deref().or(writer.conf()) {
+                Some(conf) => setting::all(conf, &conf.with_extension("conf.d"), "conf"),
+                None => setting::systemd("journald.conf"),
+            };
+            let cure = match (&text, conf.as_deref().or(writer.conf())) {
+                (Text::Denied(_), Some(conf)) => readable::right(conf),
+                (Text::Denied(_), None) => "the right to read journald.conf".to_owned(),
+                _ => "to name its settings with `conf`, or to set `cap` to a size".to_owned(),
+            };
+            let found = cap::found(&text, *writer, (path, all), *retain).map_err(|why| Look::blind(why, cure));
+            let logs = found.and_then(|found| found.map(|(allotted, counted)| of(allotted, &counted)).transpose());
+            // What nobody has asked for is no reason to be blind.
+            if *is_asked { logs } else { Ok(logs.unwrap_or(None)) }
+        }
     }
 }
 
@@ -183,7 +218,7 @@ struct Detector {
 }
 
 impl Detector {
-    fn judge(&mut self, now: Moment, settings: &Settings, (space, stored): (Space, Option<Stored>)) -> Look {
+    fn judge(&mut self, now: Moment, settings: &Settings, (space, logs): (Space, Option<Logs>)) -> Look {
         let path = settings.path.display();
         let bytes = percent(space.bytes, space.bytes_free);
         let inodes = percent(space.inodes, space.inodes_free);
@@ -205,8 +240,9 @@ impl Detector {
                 .push(Failure::new("capacity.read_only", Severity::Critical, summary).cured_by("see dmesg; remount"));
         }
         failures.extend(self.foretell(now, settings, space));
-        failures.extend(self.allotted(now, settings, stored));
-        Look::of(failures, format!("{bytes:.1} % of the bytes, {inodes:.1} % of the inodes used"))
+        failures.extend(self.allotted(now, settings, logs));
+        let logs = logs.map_or_else(String::new, |(allotted, stored)| format!("; {}", allotted.told(now, &stored)));
+        Look::of(failures, format!("{bytes:.1} % of the bytes, {inodes:.1} % of the inodes used{logs}"))
     }
 }
 
@@ -241,8 +277,8 @@ impl Detector {
     }
 
     /// How the logs stand with what they may take.
-    fn allotted(&mut self, now: Moment, settings: &Settings, stored: Option<Stored>) -> Option<Failure> {
-        let (allotted, stored) = settings.allotted.zip(stored)?;
+    fn allotted(&mut self, now: Moment, settings: &Settings, logs: Option<Logs>) -> Option<Failure> {
+        let (allotted, stored) = logs?;
         let path = settings.path.display().to_string();
         if allotted.retain.is_some() {
             return allotted.too_short(now, &stored, &path);
@@ -250,10 +286,7 @@ impl Detector {
         let percent = allotted.percent(&stored);
         self.allotted = level(&settings.bytes, percent, self.allotted);
         let reached = self.allotted?;
-        let summary = format!(
-            "{path}: logs take {percent:.1} % of the {} bytes that they may (limit {reached} %)",
-            allotted.bytes
-        );
+        let summary = format!("{path}: {} (limit {reached} %)", allotted.told(now, &stored));
         let failure = Failure::new("capacity.cap", severity(&settings.bytes, reached, percent), summary);
         Some(failure.cured_by(format!("take old logs below {path} elsewhere, or let them take more")))
     }
@@ -293,7 +326,6 @@ fn severity(levels: &[u8], reached: u8, percent: f64) -> Severity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::Sight;
 
     fn space_used(percent: u64) -> Space {
         let (bytes, bytes_free) = (1000, 1000 - percent * 10);
@@ -307,7 +339,7 @@ mod tests {
             inodes: vec![75, 90, 95],
             forecast: DAY,
             volatile: false,
-            allotted: None,
+            cap: Cap::None,
         }
     }
 
@@ -340,8 +372,8 @@ mod tests {
     #[test]
     fn logs_that_take_what_they_may_are_told_within_seconds() {
         let dir = tempfile::tempdir().unwrap();
-        let allotted = Some(Allotted { bytes: 1000, retain: None });
-        let settings = Settings { path: dir.path().to_owned(), bytes: vec![75], allotted, ..settings() };
+        let cap = Cap::Bytes(Allotted { bytes: 1000, retain: None, end: allotted::End::Cap });
+        let settings = Settings { path: dir.path().to_owned(), bytes: vec![75], cap, ..settings() };
         let mut watcher = settings.begin(None);
         let mut is_told = |second: u64| {
             let now = Moment { boot: Duration::from_secs(1000 + second), ..at(0) };
@@ -355,11 +387,11 @@ mod tests {
 
     #[test]
     fn logs_that_take_what_they_may_are_told_by_the_same_levels() {
-        let allotted = Some(Allotted { bytes: 1000, retain: None });
-        let (settings, mut detector) = (Settings { allotted, ..settings() }, Detector::default());
+        let allotted = Allotted { bytes: 1000, retain: None, end: allotted::End::Cap };
+        let (settings, mut detector) = (settings(), Detector::default());
         let mut told = |bytes| {
             let stored = Stored { bytes, ..Stored::default() };
-            match detector.judge(at(0), &settings, (space_used(1), Some(stored))).sight {
+            match detector.judge(at(0), &settings, (space_used(1), Some((allotted, stored)))).sight {
                 Sight::Failing(failures) => Some((failures[0].id.clone(), failures[0].severity)),
                 _ => None,
             }

@@ -1,11 +1,18 @@
 //! The kind `journald`: what systemd-journald says of its own losses. It writes a message with a fixed id when it suppresses,
-//! misses, stops or fills up; `journalctl` finds these by their ids, however long the journal is.
+//! misses, stops or fills up; `journalctl` finds these by their ids, however long the journal is. Its files are watched besides:
+//! `journald/files.rs`, and `journald/verify.rs` where that is set.
+
+mod files;
+pub(crate) mod limits;
+mod removed;
+mod sequence;
+mod verify;
 
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::child::{Child, Said};
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
-use balefire_model::settings::Reader;
+use balefire_model::settings::{Reader, parse_duration};
 use balefire_model::text::{cut, one_line};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -56,10 +63,10 @@ enum Id {
 
 fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let doc = "systemd-journald, by what it says of its own losses.";
-    reader.section("journald", doc, read_section).optional().into_iter().collect()
+    reader.section("journald", doc, read_section).optional().unwrap_or_default()
 }
 
-fn read_section(reader: &Reader<'_>) -> Watched {
+fn read_section(reader: &Reader<'_>) -> Vec<Watched> {
     let doc = "Units whose suppressed messages are high, not medium, such as [ssh.service, sudo.service].";
     let units_high = reader.texts("units_high", doc).optional().unwrap_or_default();
     let directory = reader.text("directory", "Its directory, where it is not the machine's own journal.").optional();
@@ -67,14 +74,33 @@ fn read_section(reader: &Reader<'_>) -> Watched {
         "Percent of its greatest size (`SystemMaxUse`) at which it is said to be full: it then removes old records.";
     let usage = u64::try_from(reader.integer("usage", doc, 1, 100).default(90)).unwrap_or(90);
     let every = reader.duration("every", "How often it is asked.").default_shown(Duration::from_secs(10), "10s");
-    Watched {
-        name: KIND.key.to_owned(),
+    let doc =
+        "How often all archived files are verified by `journalctl --verify`, which reads them whole; never if not set.";
+    let verify =
+        reader.parsed("verify_archived", doc, "daily, weekly, or a duration such as 12h", |text| match text.trim() {
+            "daily" => Some(Duration::from_secs(86_400)),
+            "weekly" => Some(Duration::from_secs(7 * 86_400)),
+            text => parse_duration(text).filter(|every| !every.is_zero()),
+        });
+    let verify = verify.optional();
+    let target = directory.clone().unwrap_or_else(|| "the journal".to_owned());
+    let watched = |name: &str, plan: Arc<dyn Plan>| Watched {
+        name: name.to_owned(),
         kind: KIND.key,
-        target: directory.clone().unwrap_or_else(|| "the journal".to_owned()),
+        target: target.clone(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { units_high, directory, usage }),
-    }
+        plan,
+    };
+    let files = files::Files { directory: directory.clone() };
+    let mut all = vec![
+        watched(KIND.key, Arc::new(Settings { units_high, directory: directory.clone(), usage })),
+        watched("journald.files", Arc::new(files)),
+    ];
+    let of =
+        |verify| watched("journald.verify", Arc::new(verify::Verify { directory: directory.clone(), every: verify }));
+    all.extend(verify.map(of));
+    all
 }
 
 #[derive(Clone, Debug)]

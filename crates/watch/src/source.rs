@@ -2,7 +2,7 @@
 //! stands in the files beside, one for each way: a heartbeat, a timetable, a cadence that was learned.
 
 mod beat;
-mod cadence;
+pub(crate) mod cadence;
 mod learned;
 mod pulse;
 mod slot;
@@ -14,6 +14,8 @@ use crate::watcher::{Kind, Plan, Watched};
 use balefire_model::Severity;
 use balefire_model::calendar::Timetable;
 use balefire_model::settings::{Node, Reader, Value};
+use cadence::Bounds;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const EVERY_LEARNED: Duration = Duration::from_secs(10);
 
 /// Whoever has not looked for so long has slept, and accuses nobody of its own sleep.
-const ASLEEP: Duration = Duration::from_secs(90);
+pub(crate) const ASLEEP: Duration = Duration::from_secs(90);
 
 const ZONE_FORM: &str = "a time zone that this machine knows (see /usr/share/zoneinfo), such as Europe/Berlin; UTC";
 
@@ -153,24 +155,43 @@ fn read_slot(reader: &Reader<'_>) -> Option<slot::Settings> {
 
 /// Whose it is, the caller knows.
 fn read_learned(reader: &Reader<'_>) -> learned::Settings {
-    let doc = "How many days a source is listened to before its silence is judged.";
-    let min_days = reader.integer("min_days", doc, 1, 365).default(14);
-    let doc = "No silence that is shorter is told.";
-    let floor = reader.duration("floor", doc).default_shown(Duration::from_secs(300), "5m");
-    let doc = "A silence that is longer is told, unless one was learned that was two thirds of it.";
-    let cap = reader.duration("cap", doc).default_shown(Duration::from_secs(24 * 3600), "24h");
-    let doc = "The clock by which the hours of the week are told apart: that of the people behind the sources.";
-    let zone = reader.parsed("tz", doc, ZONE_FORM, |name| TimeZone::get(name).ok()).default_shown(TimeZone::UTC, "UTC");
+    let (bounds, zone) = read_bounds(reader);
     learned::Settings {
         pattern: String::new(),
         except: Vec::new(),
         named: Arc::default(),
         severity: Severity::Medium,
-        min: Duration::from_secs(u64::try_from(min_days).unwrap_or(14) * 86_400),
-        floor,
-        cap,
+        bounds,
         zone,
     }
+}
+
+/// How a cadence is learned where nothing is set.
+pub(crate) fn usual_bounds() -> (Bounds, TimeZone) {
+    let (min, floor, cap) = (Duration::from_secs(14 * 86_400), Duration::from_secs(300), Duration::from_secs(86_400));
+    (Bounds { min, floor, cap }, TimeZone::UTC)
+}
+
+/// How a cadence is learned, of sources and of files.
+pub(crate) fn read_bounds(reader: &Reader<'_>) -> (Bounds, TimeZone) {
+    let doc = "How many days are listened to before a silence is judged.";
+    let (usual, utc) = usual_bounds();
+    let min_days = reader.integer("min_days", doc, 1, 365).default(14);
+    let doc = "No silence that is shorter is told.";
+    let floor = reader.duration("floor", doc).default_shown(usual.floor, "5m");
+    let doc = "A silence that is longer is told, unless one was learned that was two thirds of it.";
+    let cap = reader.duration("cap", doc).default_shown(usual.cap, "24h");
+    let doc = "The clock by which the hours of the week are told apart: that of the people behind the sources.";
+    let zone = reader.parsed("tz", doc, ZONE_FORM, |name| TimeZone::get(name).ok()).default_shown(utc, "UTC");
+    let min = Duration::from_secs(u64::try_from(min_days).unwrap_or(14) * 86_400);
+    (Bounds { min, floor, cap }, zone)
+}
+
+/// The hour of the week, from Monday's first, that a clock shows.
+pub(crate) fn hour_of_week(zone: &TimeZone, wall: Timestamp) -> usize {
+    let wall = zone.to_datetime(wall);
+    let day = usize::try_from(wall.date().weekday().to_monday_zero_offset()).unwrap_or(0);
+    (day * 24 + usize::try_from(wall.hour()).unwrap_or(0)).min(cadence::HOURS - 1)
 }
 
 /// Whether a name fits a pattern in which `*` stands for anything.
@@ -192,7 +213,7 @@ pub fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// A span of time for people: its two largest units.
-fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

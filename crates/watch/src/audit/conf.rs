@@ -1,4 +1,4 @@
-//! `auditd.conf`, as far as it says where room ends and what auditd does then.
+//! `auditd.conf`, as far as it says where room ends and what auditd does then, and how much its logs may take.
 
 /// What is of use here. What is not there has auditd's own value, which is not guessed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub(crate) struct Conf {
     pub(crate) disk_full_action: String,
     /// `write_logs = no`: it writes no log at all.
     pub(crate) writes_none: bool,
+    /// `log_file`.
+    pub(crate) log_file: Option<String>,
+    /// `num_logs`: how many files it keeps.
+    pub(crate) num_logs: u64,
+    /// `max_log_file`, in MiB: how long one becomes.
+    pub(crate) max_log_file: u64,
+    /// `max_log_file_action`: what it does then.
+    pub(crate) max_log_file_action: String,
 }
 
 /// How much room is left.
@@ -41,13 +49,18 @@ pub(crate) fn conf(text: &str) -> Conf {
     let mut conf = Conf::default();
     for line in text.lines() {
         let Some((key, value)) = line.split_once('=') else { continue };
-        let value = value.trim().to_ascii_lowercase();
+        let (path, value) = (value.trim(), value.trim().to_ascii_lowercase());
         match key.trim().to_ascii_lowercase().as_str() {
             "space_left" => conf.space_left = left(&value),
             "admin_space_left" => conf.admin_space_left = left(&value),
             "space_left_action" => conf.space_left_action = value,
             "admin_space_left_action" => conf.admin_space_left_action = value,
             "disk_full_action" => conf.disk_full_action = value,
+            "log_file" => conf.log_file = Some(path.to_owned()),
+            // Its own usual values are 0: no end, and no rotation.
+            "num_logs" => conf.num_logs = value.parse().unwrap_or(0),
+            "max_log_file" => conf.max_log_file = value.parse().unwrap_or(0),
+            "max_log_file_action" => conf.max_log_file_action = value,
             "write_logs" => conf.writes_none = value == "no",
             _ => {}
         }
@@ -76,5 +89,6 @@ mod tests {
         assert_eq!((conf.space_left_action.as_str(), conf.disk_full_action.as_str()), ("syslog", "suspend"));
         assert_eq!(Left::Percent(25).bytes(400), 100);
         assert!(!conf.writes_none);
+        assert_eq!((conf.log_file.as_deref(), conf.num_logs), (Some("/a=b"), 0));
     }
 }

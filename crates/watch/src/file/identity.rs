@@ -81,9 +81,6 @@ impl Known {
     }
 }
 
-/// Permission bits, user and group.
-pub(super) type Hands = (u32, u32, u32);
-
 /// What is to be done after a reading was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -113,9 +110,6 @@ pub(super) struct Identity {
     search: Option<(Moment, u32)>,
     /// Where its content went at the last rotation.
     pub(super) rotated: Option<String>,
-    /// The mode and owner that it had for a while.
-    #[serde(default)]
-    pub(super) settled: Option<Hands>,
 }
 
 impl Identity {

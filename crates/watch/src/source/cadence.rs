@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The hours of a week.
-pub(super) const HOURS: usize = 168;
+pub(crate) const HOURS: usize = 168;
 /// So many expected events must be missing at the least: ln(10^4), by which an independent sender is this silent once in
 /// ten thousand events.
 const EXPECTED_MIN: f64 = 9.210_340_371_976_184;
@@ -34,7 +34,7 @@ const FLOOD_MIN: f64 = 100.0;
 
 /// What was learned of one source.
 #[derive(Clone, Debug)]
-pub(super) struct Cadence {
+pub(crate) struct Cadence {
     /// Events in each hour of the week, and how often that hour was listened to.
     counts: Box<[f32; HOURS]>,
     hours: Box<[f32; HOURS]>,
@@ -89,18 +89,18 @@ struct Gap {
 
 /// When silence is told.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// How long it is learned before anything is judged.
-    pub(super) min: Duration,
+    pub(crate) min: Duration,
     /// No silence that is shorter.
-    pub(super) floor: Duration,
+    pub(crate) floor: Duration,
     /// A longer one, unless it was learned.
-    pub(super) cap: Duration,
+    pub(crate) cap: Duration,
 }
 
 impl Cadence {
     /// Nothing is known yet.
-    pub(super) fn new() -> Cadence {
+    pub(crate) fn new() -> Cadence {
         Cadence {
             counts: Box::new([0.0; HOURS]),
             hours: Box::new([0.0; HOURS]),
@@ -121,7 +121,7 @@ impl Cadence {
     }
 
     /// Time passes in an hour of the week. `is_learning` is false while an incident is open: an outage is nothing to learn.
-    pub(super) fn pass(&mut self, hour: usize, time: Duration, is_learning: bool) {
+    pub(crate) fn pass(&mut self, hour: usize, time: Duration, is_learning: bool) {
         if hour != self.hour {
             self.turn(hour, is_learning);
         }
@@ -135,7 +135,7 @@ impl Cadence {
     }
 
     /// Events came. The silence before them is learned, unless there was an incident.
-    pub(super) fn hear(&mut self, count: u64, is_learning: bool) {
+    pub(crate) fn hear(&mut self, count: u64, is_learning: bool) {
         self.in_hour += count as f64;
         if is_learning && self.hour < HOURS {
             self.counts[self.hour] += count as f32;
@@ -145,44 +145,44 @@ impl Cadence {
     }
 
     /// Whether its silence is told.
-    pub(super) fn is_silent(&self, bounds: &Bounds) -> bool {
+    pub(crate) fn is_silent(&self, bounds: &Bounds) -> bool {
         let is_long = || self.quiet_for.as_secs_f64() >= bounds.cap.as_secs_f64().max(self.slack * self.longest.most());
         self.is_known(bounds) && self.quiet_for >= bounds.floor && (self.quiet >= self.limit || is_long())
     }
 
     /// Whether enough is known to judge.
-    pub(super) fn is_known(&self, bounds: &Bounds) -> bool {
+    pub(crate) fn is_known(&self, bounds: &Bounds) -> bool {
         self.learned >= bounds.min
     }
 
     /// Whether it sends far more than it ever did.
-    pub(super) fn floods(&self, bounds: &Bounds) -> bool {
+    pub(crate) fn floods(&self, bounds: &Bounds) -> bool {
         let most = self.busiest.most();
         self.is_known(bounds) && self.in_hour >= FLOOD_MIN && self.in_hour > FLOOD_FACTOR * most
     }
 
     /// How many events were to be expected since the last one, and how many may be.
-    pub(super) fn missing(&self) -> (f64, f64) {
+    pub(crate) fn missing(&self) -> (f64, f64) {
         (self.quiet, self.limit)
     }
 
     /// How long it has been silent, while it was listened to.
-    pub(super) fn quiet_for(&self) -> Duration {
+    pub(crate) fn quiet_for(&self) -> Duration {
         self.quiet_for
     }
 
     /// How long it was listened to.
-    pub(super) fn learned(&self) -> Duration {
+    pub(crate) fn learned(&self) -> Duration {
         self.learned
     }
 
     /// Events in the hour that goes on, and in the busiest one.
-    pub(super) fn hour(&self) -> (f64, f64) {
+    pub(crate) fn hour(&self) -> (f64, f64) {
         (self.in_hour, self.busiest.most())
     }
 
     /// Events an hour in this hour of the week.
-    pub(super) fn rate(&self, hour: usize) -> f64 {
+    pub(crate) fn rate(&self, hour: usize) -> f64 {
         let seen = f64::from(self.hours[hour]);
         // Half an hour says little of an hour: then the average counts.
         let own = if seen < 0.5 { self.least_rate / RATE_FLOOR } else { f64::from(self.counts[hour]) / seen };
@@ -265,7 +265,7 @@ impl Cadence {
 
 /// What a restart must know; the rates in one text, a character for each hour, which is exact enough.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     #[serde(rename = "r")]
     rates: String,
     #[serde(rename = "l")]
@@ -287,7 +287,7 @@ const RATE_STEP: f64 = 0.01;
 
 impl Cadence {
     /// For a restart.
-    pub(super) fn keep(&self) -> Kept {
+    pub(crate) fn keep(&self) -> Kept {
         let rate = |hour: usize| match self.hours[hour] >= 0.5 {
             false => ' ',
             true => {
@@ -307,7 +307,7 @@ impl Cadence {
     }
 
     /// From before a restart. Silence counts from now on.
-    pub(super) fn from_kept(kept: &Kept) -> Cadence {
+    pub(crate) fn from_kept(kept: &Kept) -> Cadence {
         let mut cadence = Cadence::new();
         let weeks = (kept.learned as f64 / (7.0 * 86_400.0)).clamp(0.5, f64::from(WEEKS_MAX));
         for (hour, character) in kept.rates.bytes().take(HOURS).enumerate() {

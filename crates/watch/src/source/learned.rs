@@ -1,8 +1,8 @@
 //! Sources whose cadence is learned. One that is silent, or sends far too much, is told on its own; where all that a pattern
 //! names are silent at once, the collector is, and that is told once. What silence means for one is `cadence.rs`'s to say.
 
-use super::cadence::{Bounds, Cadence, HOURS, Kept};
-use super::{ASLEEP, OWN, fits, span};
+use super::cadence::{Bounds, Cadence, Kept};
+use super::{ASLEEP, OWN, fits, hour_of_week, span};
 use crate::look::{Failure, Look, Moment};
 use crate::watcher::{Around, Heard, Plan, Watcher};
 use balefire_model::Severity;
@@ -32,19 +32,13 @@ pub(super) struct Settings {
     /// Sources that have an entry of their own.
     pub(super) named: Arc<[String]>,
     pub(super) severity: Severity,
-    pub(super) min: Duration,
-    pub(super) floor: Duration,
-    pub(super) cap: Duration,
+    pub(super) bounds: Bounds,
     pub(super) zone: TimeZone,
 }
 
 impl Settings {
     fn is_about(&self, name: &str) -> bool {
         name != OWN && fits(&self.pattern, name) && !self.named.iter().chain(&self.except).any(|other| other == name)
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds { min: self.min, floor: self.floor, cap: self.cap }
     }
 }
 
@@ -124,7 +118,7 @@ impl Learned {
         // While we slept nobody could be heard: that time is nobody's.
         let passed = if passed > ASLEEP { Duration::ZERO } else { passed };
         self.previous = Some(now);
-        let hour = self.hour(now.wall);
+        let hour = hour_of_week(&self.settings.zone, now.wall);
         let is_collector_silent = self.is_silent;
         let (mut sum, mut most) = (0.0, 0.0_f64);
         for source in self.sources.values_mut() {
@@ -177,7 +171,7 @@ impl Learned {
     }
 
     fn judge(&mut self) {
-        let bounds = self.settings.bounds();
+        let bounds = self.settings.bounds;
         // One source that is quiet beside one that always is, is not a collector.
         let is_collector = self.sources.len() > 1 && self.others_miss >= OTHERS_MISS_MIN;
         self.is_silent |= is_collector && self.all.is_silent(&bounds);
@@ -188,7 +182,7 @@ impl Learned {
     }
 
     fn tell(&self) -> Look {
-        let bounds = self.settings.bounds();
+        let bounds = self.settings.bounds;
         let mut failures = Vec::new();
         if self.is_silent {
             failures.push(self.collector());
@@ -215,7 +209,7 @@ impl Learned {
         let known = self.sources.values().filter(|source| source.cadence.is_known(&bounds)).count();
         if failures.is_empty() && known == 0 {
             let longest = self.sources.values().map(|source| source.cadence.learned()).max().unwrap_or_default();
-            let (count, min) = (self.sources.len(), span(self.settings.min));
+            let (count, min) = (self.sources.len(), span(self.settings.bounds.min));
             return Look::unknown(format!("learns: {count} sources, the longest for {} of {min}", span(longest)));
         }
         let last = self.sources.values().filter_map(|source| source.last).max();
@@ -242,12 +236,6 @@ impl Learned {
             format!("see whether {name} runs and reaches Balefire; one that is gone for good goes into `except`"),
         );
         source.last.into_iter().fold(failure, Failure::since)
-    }
-
-    fn hour(&self, wall: Timestamp) -> usize {
-        let wall = self.settings.zone.to_datetime(wall);
-        let day = usize::try_from(wall.date().weekday().to_monday_zero_offset()).unwrap_or(0);
-        (day * 24 + usize::try_from(wall.hour()).unwrap_or(0)).min(HOURS - 1)
     }
 
     fn remember(&self) -> String {
