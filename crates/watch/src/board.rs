@@ -127,8 +127,8 @@ struct Entry {
     under: Vec<String>,
     /// When each open failure was first seen, by the clock that nobody sets.
     began: BTreeMap<(String, String), Moment>,
-    /// Since when nothing explains any more what something explained.
-    unexplained: Option<Moment>,
+    /// Since when nothing explains any more what something explained, for each failure.
+    unexplained: BTreeMap<(String, String), Moment>,
 }
 
 /// All watchers.
@@ -158,7 +158,7 @@ impl Board {
         }
         let standing = kept.unwrap_or_default();
         let began = standing.open.iter().map(|open| (owned(open.failure.key()), earlier(now, open.detected))).collect();
-        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began, unexplained: None });
+        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began, unexplained: BTreeMap::new() });
     }
 
     /// This watcher is not expected any more: what was wrong is over because somebody said so.
@@ -210,6 +210,10 @@ impl Board {
     /// What a look of this watcher changes. A watcher that is not expected changes nothing.
     pub fn take(&mut self, now: Moment, name: &str, look: Look) -> Vec<Change> {
         let explains = self.explanation(name);
+        let same = match &look.sight {
+            Sight::Failing(failures) => failures.iter().map(|failure| self.same_cause(name, failure)).collect(),
+            _ => Vec::new(),
+        };
         let Some(entry) = self.entries.get_mut(name) else { return Vec::new() };
         let mut changes = Vec::new();
         match look.sight {
@@ -223,8 +227,8 @@ impl Board {
                 entry.standing.blind = None;
                 let still: Vec<(&str, &str)> = failures.iter().map(Failure::key).collect();
                 changes = entry.close(now, name, (&still, "it was looked for and is not there any more"));
-                for failure in failures {
-                    entry.open(now, name, (failure, explains.clone()), &mut changes);
+                for (failure, same) in failures.into_iter().zip(same) {
+                    entry.open(now, name, (failure, explains.clone().or(same)), &mut changes);
                 }
                 entry.stand(now, State::Failing);
             }
@@ -259,10 +263,10 @@ impl Board {
             .collect();
         let mut changes = Vec::new();
         for name in names {
-            let explains = self.explanation(&name);
+            let explains: Vec<bool> = self.explained(&name);
             let rules = &self.rules;
             if let Some(entry) = self.entries.get_mut(&name) {
-                entry.worsen(now, &name, (rules, explains.as_deref()), &mut changes);
+                entry.worsen(now, &name, (rules, &explains), &mut changes);
             }
         }
         changes
@@ -276,6 +280,35 @@ impl Board {
                 .is_some_and(|entry| entry.standing.open.iter().any(|open| !is_of_the_watcher(&open.failure.id)))
         };
         self.entries.get(name)?.under.iter().find(fails).cloned()
+    }
+
+    /// Another watcher that tells already of the cause of this failure, and at least as badly.
+    fn same_cause(&self, name: &str, failure: &Failure) -> Option<String> {
+        let is_same = |other: &str, found: &Failure| {
+            let names = |from: &Failure, watcher: &str, id: &str| from.same_as.iter().any(|(w, i)| w == watcher && i == id);
+            names(failure, other, &found.id) || names(found, name, &failure.id)
+        };
+        let tells = |(other, entry): &(&String, &Entry)| {
+            entry.standing.open.iter().any(|open| {
+                // What one of the same cause explains explains nothing itself: else two could explain each other.
+                let is_told = open.because_of.as_ref().is_none_or(|above| entry.under.contains(above));
+                is_told && open.failure.severity >= failure.severity && is_same(other, &open.failure)
+            })
+        };
+        let mut others = self.entries.iter().filter(|(other, _)| other.as_str() != name);
+        others.find(tells).map(|(other, _)| other.clone())
+    }
+
+    /// For each open failure of this watcher: whether something explains it.
+    fn explained(&self, name: &str) -> Vec<bool> {
+        let above = self.explanation(name).is_some();
+        let Some(entry) = self.entries.get(name) else { return Vec::new() };
+        let open = entry.standing.open.iter();
+        open.map(|open| {
+            !is_of_the_watcher(&open.failure.id)
+                && (above || open.because_of.is_some() && self.same_cause(name, &open.failure).is_some())
+        })
+        .collect()
     }
 }
 
@@ -319,31 +352,31 @@ impl Entry {
                 self.standing.open.push(open);
                 continue;
             }
-            let lasted = self.began.remove(&owned(open.failure.key())).map_or(Duration::ZERO, |began| now.since(began));
+            let key = owned(open.failure.key());
+            self.unexplained.remove(&key);
+            let lasted = self.began.remove(&key).map_or(Duration::ZERO, |began| now.since(began));
             changes.push(open.change(name, What::Over(proof.to_owned()), lasted));
         }
         changes
     }
 
-    fn worsen(
-        &mut self,
-        now: Moment,
-        name: &str,
-        (rules, explains): (&Rules, Option<&str>),
-        changes: &mut Vec<Change>,
-    ) {
-        let is_explained = self.standing.open.iter().any(|open| open.because_of.is_some());
-        let since = self.unexplained.filter(|_| explains.is_none() && is_explained);
-        self.unexplained = since.or(Some(now)).filter(|_| explains.is_none() && is_explained);
-        // What explained it is over a moment before it is: its own next look shall say so first.
-        let is_fresh = self.unexplained.is_some_and(|since| now.since(since) < GRACE);
-        for open in &mut self.standing.open {
-            let lasted = self.began.get(&owned(open.failure.key())).map_or(Duration::ZERO, |began| now.since(*began));
-            let explained = explains.filter(|_| !is_of_the_watcher(&open.failure.id));
-            open.because_of = open.because_of.take().filter(|_| explained.is_some() || is_fresh);
+    fn worsen(&mut self, now: Moment, name: &str, (rules, explained): (&Rules, &[bool]), changes: &mut Vec<Change>) {
+        for (open, is_explained) in self.standing.open.iter_mut().zip(explained) {
+            let key = owned(open.failure.key());
+            let lasted = self.began.get(&key).map_or(Duration::ZERO, |began| now.since(*began));
             if open.because_of.is_some() {
-                continue;
+                if *is_explained {
+                    self.unexplained.remove(&key);
+                    continue;
+                }
+                // What explained it is over a moment before it is: its own next look shall say so first.
+                let since = *self.unexplained.entry(key.clone()).or_insert(now);
+                if now.since(since) < GRACE {
+                    continue;
+                }
+                open.because_of = None;
             }
+            self.unexplained.remove(&key);
             let severity = rules.severity(open.failure.severity, lasted);
             if severity > open.severity {
                 open.severity = severity;
@@ -481,6 +514,36 @@ mod tests {
         let over = board.take(at(16), "canary:audit", Look::ok("nonce abc arrived"));
         assert!(matches!(over[0].what, What::Over(_)));
         assert!(board.tick(at(60)).is_empty());
+    }
+
+    fn said(severity: Severity) -> Look {
+        let failure = Failure::new("suspended", severity, "it says so");
+        Look::of(vec![failure.also_told_by("writing", "suspended")], "")
+    }
+
+    #[test]
+    fn who_sees_a_cause_first_tells_it_and_the_other_is_explained() {
+        let suspended = || Look::of(vec![Failure::new("suspended", Severity::High, "it stands")], "");
+        for (first, second) in [("writing", "messages"), ("messages", "writing")] {
+            let mut board = board(&[("writing", &[]), ("messages", &[])]);
+            let look = |name: &str| if name == "writing" { suspended() } else { said(Severity::High) };
+            assert_eq!(board.take(at(1), first, look(first))[0].severity, Severity::High);
+            let child = &board.take(at(2), second, look(second))[0];
+            assert_eq!((child.severity, child.because_of.as_deref()), (Severity::Info, Some(first)));
+            assert!(board.tick(at(3)).is_empty());
+            board.take(at(4), first, Look::ok("it grows"));
+            assert_eq!(board.take(at(5), first, look(first))[0].severity, Severity::High, "two never explain each other");
+            board.take(at(6), first, Look::ok("it grows"));
+            assert!(board.tick(at(7)).is_empty());
+            assert_eq!(told(&board.tick(at(17))), [("suspended", &What::Worse, Severity::High)], "it is alone now");
+        }
+    }
+
+    #[test]
+    fn what_is_worse_is_not_explained_by_the_same_cause() {
+        let mut board = board(&[("writing", &[]), ("messages", &[])]);
+        board.take(at(1), "writing", failing("suspended"));
+        assert_eq!(board.take(at(2), "messages", said(Severity::High))[0].severity, Severity::High);
     }
 
     #[test]

@@ -122,6 +122,10 @@ pub struct Failure {
     pub loss: Option<Loss>,
     /// Further facts for routes to match on.
     pub labels: BTreeMap<String, String>,
+    /// Other watchers that see the same cause in their own way, each with the id under which they tell it. Who tells first is the
+    /// alert; the other one is told as explained by it, unless it is worse.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_as: Vec<(String, String)>,
 }
 
 impl Failure {
@@ -138,6 +142,7 @@ impl Failure {
             first_bad: None,
             loss: None,
             labels: BTreeMap::new(),
+            same_as: Vec::new(),
         }
     }
 
@@ -179,6 +184,13 @@ impl Failure {
     #[must_use]
     pub fn losing(mut self, count: u64, unit: &str) -> Failure {
         self.loss = Some(Loss { count, unit: unit.to_owned() });
+        self
+    }
+
+    /// Told by another watcher, too, under this id.
+    #[must_use]
+    pub fn also_told_by(mut self, watcher: &str, id: &str) -> Failure {
+        self.same_as.push((watcher.to_owned(), id.to_owned()));
         self
     }
 
