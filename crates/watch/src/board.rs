@@ -158,7 +158,8 @@ impl Board {
         }
         let standing = kept.unwrap_or_default();
         let began = standing.open.iter().map(|open| (owned(open.failure.key()), earlier(now, open.detected))).collect();
-        self.entries.insert(name.to_owned(), Entry { standing, under: under.to_vec(), began, unexplained: BTreeMap::new() });
+        self.entries
+            .insert(name.to_owned(), Entry { standing, under: under.to_vec(), began, unexplained: BTreeMap::new() });
     }
 
     /// This watcher is not expected any more: what was wrong is over because somebody said so.
@@ -285,7 +286,8 @@ impl Board {
     /// Another watcher that tells already of the cause of this failure, and at least as badly.
     fn same_cause(&self, name: &str, failure: &Failure) -> Option<String> {
         let is_same = |other: &str, found: &Failure| {
-            let names = |from: &Failure, watcher: &str, id: &str| from.same_as.iter().any(|(w, i)| w == watcher && i == id);
+            let names =
+                |from: &Failure, watcher: &str, id: &str| from.same_as.iter().any(|(w, i)| w == watcher && i == id);
             names(failure, other, &found.id) || names(found, name, &failure.id)
         };
         let tells = |(other, entry): &(&String, &Entry)| {
@@ -532,7 +534,11 @@ mod tests {
             assert_eq!((child.severity, child.because_of.as_deref()), (Severity::Info, Some(first)));
             assert!(board.tick(at(3)).is_empty());
             board.take(at(4), first, Look::ok("it grows"));
-            assert_eq!(board.take(at(5), first, look(first))[0].severity, Severity::High, "two never explain each other");
+            assert_eq!(
+                board.take(at(5), first, look(first))[0].severity,
+                Severity::High,
+                "two never explain each other"
+            );
             board.take(at(6), first, Look::ok("it grows"));
             assert!(board.tick(at(7)).is_empty());
             assert_eq!(told(&board.tick(at(17))), [("suspended", &What::Worse, Severity::High)], "it is alone now");

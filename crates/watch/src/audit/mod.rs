@@ -4,6 +4,7 @@ pub(crate) mod conf;
 pub(crate) mod config_change;
 pub(crate) mod record;
 pub(crate) mod rows;
+pub(crate) mod said;
 pub(crate) mod serials;
 pub(crate) mod state_file;
 pub(crate) mod status;

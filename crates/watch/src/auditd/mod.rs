@@ -1,13 +1,17 @@
 //! The kind `auditd`: whether auditd writes what it takes, whether it has room to, and what it says of itself.
 
 mod beside;
+mod messages;
 mod plugin;
 mod space;
 mod spool;
 mod state;
+mod words;
 mod writing;
 
 pub use plugin::{Plugin, PluginEnd, PluginTold};
+
+use messages::Messages;
 
 use crate::kernel::AUDIT_LOG;
 use crate::posture::{self, Profile};
@@ -25,6 +29,9 @@ const AUDITD_CONF: &str = "/etc/audit/auditd.conf";
 
 /// Where auditd says how it is: 4.x, then 3.x.
 const STATE_FILES: [&str; 2] = ["/run/audit/auditd.state", "/run/auditd.state"];
+
+/// Where the system's log is: Debian and its kin, then Red Hat and its kin.
+const MESSAGES: [&str; 2] = ["/var/log/syslog", "/var/log/messages"];
 
 /// What is set.
 #[derive(Clone, Debug)]
@@ -61,7 +68,8 @@ impl Settings {
 
 fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let doc = "auditd: whether it writes its log, has room for it, and what it says of itself. `{}` watches with the usual values.";
-    let Some(settings) = reader.section("auditd", doc, read_settings).optional() else { return Vec::new() };
+    let section = |reader: &Reader<'_>| (read_settings(reader), read_messages(reader));
+    let Some((settings, messages)) = reader.section("auditd", doc, section).optional() else { return Vec::new() };
     let watched = |name: &str, target: &Path, (every, under): (u64, &[&str]), plan: Arc<dyn Plan>| Watched {
         name: name.to_owned(),
         kind: KIND.key,
@@ -76,10 +84,28 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let mut all = vec![
         watched("auditd.writing", &settings.log, (1, kernel), Arc::new(writing::Writing(settings.clone()))),
         watched("auditd.space", &settings.log, (2, &[]), Arc::new(space::Room(settings.clone()))),
-        watched("auditd.state", &state, (5, &["kernel.owner"]), Arc::new(state::Says(settings))),
+        watched("auditd.state", &state, (5, &["kernel.owner"]), Arc::new(state::Says(settings.clone()))),
     ];
+    all.extend(messages.map(|messages| {
+        let path = messages.paths.first().cloned().unwrap_or_default();
+        watched("auditd.messages", &path, (1, &["kernel.owner"]), Arc::new(messages::Hears(settings, messages)))
+    }));
     all.extend(posture);
     all
+}
+
+fn read_messages(reader: &Reader<'_>) -> Option<Messages> {
+    let doc = "The system's log, in which auditd and the kernel say what is wrong: a path, or `none`. `auto` is /var/log/syslog or \
+               /var/log/messages, and no alert where it cannot be read.";
+    let messages = reader.text("messages", doc).default_shown("auto".to_owned(), "auto");
+    let doc = "For how long that log must tell of no more loss until one counts as over.";
+    let calm = reader.duration("messages_calm", doc).default_shown(Duration::from_secs(900), "15m");
+    let (paths, is_named) = match messages.as_str() {
+        "none" => return None,
+        "auto" => (MESSAGES.iter().map(PathBuf::from).collect(), false),
+        path => (vec![PathBuf::from(path)], true),
+    };
+    Some(Messages { paths, is_named, calm })
 }
 
 fn read_settings(reader: &Reader<'_>) -> Settings {
