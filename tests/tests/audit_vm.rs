@@ -192,3 +192,45 @@ fn the_plugin_tells_of_a_suspended_and_of_a_killed_auditd_and_keeps_the_records(
     soon(story.told("kill", ("auditd-plugin", "audit.owner_lost", "began")));
     assert!(story.number("KEPT") >= 100);
 }
+
+#[test]
+#[ignore = "the whole suite takes minutes: cargo xtask vm"]
+fn what_auditd_says_in_the_system_log_is_told_once_with_what_is_seen_and_a_forger_is_not_heard() {
+    let failures = ["audit.alternate", "audit.full", "audit.serial_gap", "audit.space_low", "audit.suspended"];
+    let Some(story) = story("said", &failures) else { return };
+    let mut before = story.alerts().into_iter().filter(|alert| alert.at < story.mark("full"));
+    assert!(!before.any(|alert| alert.label("watcher") == "auditd.messages"), "a forger was heard:\n{}", story.said());
+    soon(story.told("full", ("auditd.messages", "audit.suspended", "began")));
+    let began = ["auditd.messages", "auditd.writing"].map(|watcher| story.alert(watcher, "audit.suspended", "began"));
+    let told = began.iter().filter(|alert| alert.label("parent").is_empty());
+    assert_eq!(told.count(), 1, "one cause is one alert:\n{}", story.said());
+    let over = story.alert("auditd.messages", "audit.suspended", "over");
+    assert!(over.at >= story.mark("resume"), "it is over when it was resumed, and not when there was room");
+}
+
+#[test]
+#[ignore = "the whole suite takes minutes: cargo xtask vm"]
+fn a_plugin_that_dies_and_records_that_the_kernel_says_it_lost_are_told() {
+    let failures = ["audit.config_change", "audit.lost", "audit.plugin_dead", "audit.serial_gap"];
+    let Some(story) = story("plugins", &failures) else { return };
+    soon(story.told("killed-once", ("auditd.messages", "audit.plugin_dead", "happened")));
+    story.told("killed-often", ("auditd.messages", "audit.plugin_dead", "began"));
+    assert_eq!(story.alert("auditd.messages", "audit.plugin_dead", "began").incident["severity"], "high");
+    soon(story.told("flood", ("auditd.messages", "audit.lost", "began")));
+    let lost: Vec<_> = story.alerts().into_iter().filter(|alert| alert.label("failure") == "audit.lost").collect();
+    let told = lost.iter().filter(|alert| alert.label("change") == "began" && alert.label("parent").is_empty());
+    assert_eq!(told.count(), 1, "one cause is one alert:\n{}", story.said());
+}
+
+#[test]
+#[ignore = "the whole suite takes minutes: cargo xtask vm"]
+fn a_program_that_listens_and_rules_that_are_others_are_told_until_they_are_as_before() {
+    let failures = ["audit.config_change", "audit.listener_new", "audit.rules_drift"];
+    let Some(story) = story("drift", &failures) else { return };
+    soon(story.told("listened", ("kernel.records", "audit.listener_new", "happened")));
+    soon(story.told("changed", ("kernel.rules", "audit.rules_drift", "began")));
+    assert_eq!((story.kernel("changed", "enabled"), story.kernel("changed", "lost")), (1, 0));
+    soon(story.told("restored", ("kernel.rules", "audit.rules_drift", "over")));
+    let listeners = story.alerts().into_iter().filter(|alert| alert.label("failure") == "audit.listener_new");
+    assert_eq!(listeners.count(), 1, "we listen ourselves, and are no news:\n{}", story.said());
+}

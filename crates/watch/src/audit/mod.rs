@@ -2,8 +2,10 @@
 
 pub(crate) mod conf;
 pub(crate) mod config_change;
+pub(crate) mod listener;
 pub(crate) mod record;
 pub(crate) mod rows;
+pub(crate) mod rules;
 pub(crate) mod said;
 pub(crate) mod serials;
 pub(crate) mod state_file;

@@ -30,6 +30,32 @@ pub(crate) fn state_file(text: &str) -> StateFile {
     }
 }
 
+/// What audisp-remote says of itself (`/run/audit/remote.state`, from 4.1.2 on), in the same form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RemoteState {
+    /// `suspend`.
+    pub(crate) is_suspended: Option<bool>,
+    /// `remote_ended`.
+    pub(crate) has_ended: Option<bool>,
+    /// `transport_ok`.
+    pub(crate) is_transport_ok: Option<bool>,
+    /// `queue_length`.
+    pub(crate) queue_length: Option<u64>,
+    /// `queue_depth`.
+    pub(crate) queue_depth: Option<u64>,
+}
+
+/// Reads that.
+pub(crate) fn remote_state(text: &str) -> RemoteState {
+    RemoteState {
+        is_suspended: said(text, "suspend"),
+        has_ended: said(text, "remote_ended"),
+        is_transport_ok: said(text, "transport_ok"),
+        queue_length: number(text, "queue_length"),
+        queue_depth: number(text, "queue_depth"),
+    }
+}
+
 /// The last word of the last line that begins so.
 fn last_word<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines()

@@ -4,6 +4,12 @@
 /// `AUDIT_GET`: how audit stands.
 pub(crate) const GET: u16 = 1000;
 
+/// `AUDIT_LIST_RULES`: the rules that are loaded, each an answer of this type, and [`DONE`] behind the last.
+pub(crate) const LIST_RULES: u16 = 1013;
+
+/// `NLMSG_DONE`.
+pub(crate) const DONE: u16 = 3;
+
 /// `AUDIT_TRUSTED_APP`: a record of a program that may write such.
 pub(crate) const TRUSTED_APP: u16 = 1121;
 

@@ -3,6 +3,7 @@
 mod beside;
 mod messages;
 mod plugin;
+mod remote;
 mod space;
 mod spool;
 mod state;
@@ -68,8 +69,10 @@ impl Settings {
 
 fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let doc = "auditd: whether it writes its log, has room for it, and what it says of itself. `{}` watches with the usual values.";
-    let section = |reader: &Reader<'_>| (read_settings(reader), read_messages(reader));
-    let Some((settings, messages)) = reader.section("auditd", doc, section).optional() else { return Vec::new() };
+    let section = |reader: &Reader<'_>| (read_settings(reader), read_messages(reader), read_remote(reader));
+    let Some((settings, messages, remote)) = reader.section("auditd", doc, section).optional() else {
+        return Vec::new();
+    };
     let watched = |name: &str, target: &Path, (every, under): (u64, &[&str]), plan: Arc<dyn Plan>| Watched {
         name: name.to_owned(),
         kind: KIND.key,
@@ -90,6 +93,7 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
         let path = messages.paths.first().cloned().unwrap_or_default();
         watched("auditd.messages", &path, (1, &["kernel.owner"]), Arc::new(messages::Hears(settings, messages)))
     }));
+    all.extend(remote.map(|path| watched("auditd.remote", &path, (5, &[]), Arc::new(remote::Remote(path.clone())))));
     all.extend(posture);
     all
 }
@@ -106,6 +110,11 @@ fn read_messages(reader: &Reader<'_>) -> Option<Messages> {
         path => (vec![PathBuf::from(path)], true),
     };
     Some(Messages { paths, is_named, calm })
+}
+
+fn read_remote(reader: &Reader<'_>) -> Option<PathBuf> {
+    let doc = "Where audisp-remote says how it is: /run/audit/remote.state, from 4.1.2 on. Not looked at where it is not set.";
+    reader.text("remote_state", doc).optional().map(PathBuf::from)
 }
 
 fn read_settings(reader: &Reader<'_>) -> Settings {

@@ -1,12 +1,15 @@
 //! The kind `kernel`: whether the kernel's audit has a daemon, whether that keeps up, how audit stands, and what its records
 //! say of changes to it. One watcher for each right that it takes.
 
+mod drift;
 mod owner;
 mod records;
 mod status;
 mod stuck;
 
 pub(crate) use owner::{daemon, holders};
+
+use drift::Expected;
 
 use crate::watcher::{Kind, Plan, Watched};
 use balefire_model::settings::Reader;
@@ -18,6 +21,9 @@ pub(crate) const KIND: Kind = Kind { key: "kernel", read };
 
 /// Where auditd writes if nobody says otherwise.
 pub(crate) const AUDIT_LOG: &str = "/var/log/audit/audit.log";
+
+/// So long after the start of the machine no daemon and no rules are expected yet.
+const START: Duration = Duration::from_secs(60);
 
 /// What is set.
 #[derive(Clone, Debug)]
@@ -34,7 +40,8 @@ pub(crate) struct Settings {
 fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let doc = "The kernel's audit and the daemon that takes its records: gone, another one, stuck, switched off, records lost, \
                rules changed. `{}` watches with the usual values.";
-    let Some(settings) = reader.section("kernel", doc, read_settings).optional() else { return Vec::new() };
+    let section = |reader: &Reader<'_>| (read_settings(reader), read_rules(reader));
+    let Some((settings, rules)) = reader.section("kernel", doc, section).optional() else { return Vec::new() };
     let watched = |name: &str, target: &str, under: &[&str], plan: Arc<dyn Plan>| Watched {
         name: name.to_owned(),
         kind: KIND.key,
@@ -44,12 +51,24 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
         plan,
     };
     let log = settings.log.display().to_string();
-    vec![
+    let drift = rules.map(|rules| Watched {
+        every: drift::EVERY,
+        ..watched("kernel.rules", "AUDIT_LIST_RULES", &["kernel.owner"], Arc::new(drift::Drift(rules)))
+    });
+    let mut all = vec![
         watched("kernel.owner", "/proc/net/netlink", &[], Arc::new(owner::Owner(settings.clone()))),
         watched("kernel.stuck", "/proc/net/netlink", &["kernel.owner"], Arc::new(stuck::Stuck(settings.clone()))),
         watched("kernel.status", "AUDIT_GET", &["kernel.owner"], Arc::new(status::Standing(settings.clone()))),
         watched("kernel.records", &log, &["kernel.status"], Arc::new(records::Records(settings))),
-    ]
+    ];
+    all.extend(drift);
+    all
+}
+
+fn read_rules(reader: &Reader<'_>) -> Option<Expected> {
+    let doc = "Which rules must be loaded: `first` is those that are seen first, a digest is those whose digest begins so (`balefire \
+               watch status` shows it). Takes CAP_AUDIT_CONTROL; the rules are not compared where it is not set.";
+    reader.parsed("rules", doc, Expected::FORM, Expected::parse).optional()
 }
 
 fn read_settings(reader: &Reader<'_>) -> Settings {

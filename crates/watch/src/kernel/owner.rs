@@ -1,7 +1,7 @@
 //! `kernel.owner`: whether a daemon takes the kernel's records, by a table that everybody may read. `AUDIT_GET` alone would
 //! not tell: it names a dead daemon until the next record.
 
-use super::Settings;
+use super::{START, Settings};
 use crate::audit::record::Record;
 use crate::audit::rows::Row;
 use crate::look::{Failure, Look, Moment, Sight};
@@ -20,9 +20,6 @@ const ABSENT_LOOKS: u32 = 2;
 
 /// Another program must hold a socket so long to be taken for the owner: `auditctl` holds one for a moment.
 const STRANGER_LOOKS: u32 = 3;
-
-/// So long after the start of the machine no daemon is expected yet.
-const START: Duration = Duration::from_secs(60);
 
 /// The settings.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 use super::Settings;
 use crate::audit::config_change::{Act, act, told};
+use crate::audit::listener::{Listener, listener};
 use crate::audit::record::Record;
 use crate::audit::serials::Serials;
 use crate::look::{Failure, Look, Moment, Sight};
@@ -13,6 +14,7 @@ use balefire_model::Severity;
 use balefire_model::text::{cut, one_line};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// As much is read in one look: half a second's work on a slow disk.
@@ -24,6 +26,13 @@ const ACTS_MAX: usize = 1000;
 /// Rules that are loaded so soon after the daemon started are its own.
 const LOADING: Duration = Duration::from_secs(30);
 
+/// As many programs that listen are remembered, and as much of a name is shown.
+const LISTENERS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 200;
+
+/// What listens on most machines and is no news.
+const JOURNALD: [&str; 2] = ["/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald"];
+
 /// The settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(pub(crate) Settings);
@@ -33,7 +42,8 @@ impl Plan for Records {
         let kept: Kept = kept.and_then(|kept| serde_json::from_value(kept.clone()).ok()).unwrap_or_default();
         let tail = LogTail::begin(&self.0.log, kept.mark);
         let boot = process::boot();
-        let mut detector = Detector { serials: kept.serials, off: kept.off, ..Detector::default() };
+        let (serials, off, listeners) = (kept.serials, kept.off, kept.listeners);
+        let mut detector = Detector { serials, off, listeners, own: process::program(), ..Detector::default() };
         if kept.boot != boot {
             detector.serials.reset();
         }
@@ -56,6 +66,8 @@ struct Kept {
     mark: Option<Mark>,
     serials: Serials,
     off: Option<Failure>,
+    #[serde(default)]
+    listeners: BTreeSet<String>,
 }
 
 impl Watcher for RecordsWatcher {
@@ -80,6 +92,7 @@ impl Watcher for RecordsWatcher {
             mark: self.tail.mark(),
             serials: self.detector.serials.clone(),
             off: self.detector.off.clone(),
+            listeners: self.detector.listeners.clone(),
         };
         serde_json::to_value(kept).ok()
     }
@@ -96,12 +109,17 @@ struct Detector {
     off: Option<Failure>,
     started: Option<Moment>,
     count: u64,
+    /// Programs that were told as listening to the kernel's records.
+    listeners: BTreeSet<String>,
+    /// Our own program, which listens, too.
+    own: Option<String>,
 }
 
 impl Detector {
     fn judge(&mut self, now: Moment, lines: &str, tells_reset: bool) -> Look {
         let was_off = self.off.is_some();
         let mut acts: Vec<(Act, String)> = Vec::new();
+        let mut listens: Vec<Failure> = Vec::new();
         let mut of_kernel = 0;
         for line in lines.lines() {
             let Some(record) = Record::parse(line) else { continue };
@@ -111,6 +129,7 @@ impl Detector {
             }
             of_kernel += 1;
             self.serials.take(record.serial, now.boot);
+            listens.extend(listener(&record).and_then(|found| self.listens(found, line)));
             let Some(found) = act(&record) else { continue };
             let is_own = found == Act::RuleAdded && self.started.is_some_and(|started| now.since(started) < LOADING);
             if is_own || matches!(found, Act::LostReset(_)) && !tells_reset {
@@ -128,6 +147,7 @@ impl Detector {
             self.off = None;
         }
         let mut events = told(&acts);
+        events.extend(listens);
         events.extend(self.gap(now));
         let look = match &self.off {
             Some(failure) => Sight::Failing(vec![failure.clone()]).into(),
@@ -144,6 +164,24 @@ impl Detector {
             self.started = Some(now);
             self.serials.daemon_started();
         }
+    }
+
+    /// Tells of a program that listens, once.
+    fn listens(&mut self, found: Listener<'_>, line: &str) -> Option<Failure> {
+        if JOURNALD.contains(&found.program) || self.own.as_deref() == Some(found.program) {
+            return None;
+        }
+        let program = cut(&one_line(found.program), NAME_BYTES_MAX).into_owned();
+        if self.listeners.len() >= LISTENERS_MAX || !self.listeners.insert(program.clone()) {
+            return None;
+        }
+        let Listener { process, user, .. } = found;
+        let summary = format!("{program} (process {process}, user {user}) reads all audit records beside the daemon");
+        let event = Failure::new("audit.listener_new", Severity::Low, summary)
+            .caused_by(format!("the audit log says: {}", cut(&one_line(line), 400)))
+            .cured_by(format!("see whether {program} is meant to (CAP_AUDIT_READ); it is told once"))
+            .labelled("audit_listener", program);
+        Some(event)
     }
 
     fn gap(&mut self, now: Moment) -> Option<Failure> {
@@ -241,6 +279,26 @@ mod tests {
         let reset = change(5, "op=set lost=0 old=600 auid=0 res=1");
         assert_eq!(Detector::default().judge(at(0), &reset, true).events[0].id, "audit.lost_reset");
         assert!(Detector::default().judge(at(0), &reset, false).events.is_empty());
+    }
+
+    #[test]
+    fn a_program_that_listens_is_told_once_and_journald_and_we_are_not() {
+        let mut detector = Detector { own: Some("/usr/bin/balefire".to_owned()), ..Detector::default() };
+        let listens = |serial: u64, program: &str| {
+            format!(
+                "type=EVENT_LISTENER msg=audit(1732305600.123:{serial}): pid=88 uid=0 auid=1 tty=(none) ses=1 comm=\"x\" \
+                 exe=\"{program}\" nl-mcgrp=1 op=connect res=1\n"
+            )
+        };
+        let lines = listens(2, "/usr/bin/balefire")
+            + &listens(3, "/usr/lib/systemd/systemd-journald")
+            + &listens(4, "/tmp/spy");
+        let look = detector.judge(at(0), &lines, true);
+        assert_eq!(summaries(&look), ["/tmp/spy (process 88, user 0) reads all audit records beside the daemon"]);
+        assert_eq!((look.events[0].id.as_str(), look.events[0].severity), ("audit.listener_new", Severity::Low));
+        assert!(detector.judge(at(1), &listens(5, "/tmp/spy"), true).events.is_empty());
+        let many: String = (6..200).map(|serial| listens(serial, &format!("/tmp/{serial}"))).collect();
+        assert_eq!(detector.judge(at(2), &many, true).events.len(), LISTENERS_MAX - 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The netlink sockets of the kernel's audit: one question, one record, or the stream of all records. Says what came back,
 //! and which error; what that means is decided elsewhere.
 
-use crate::audit::status::{self, GET, Message, Status, TRUSTED_APP};
+use crate::audit::status::{self, DONE, GET, LIST_RULES, Message, Status, TRUSTED_APP};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -18,6 +18,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_millis(300);
 
 /// Room for records between two looks, in bytes; the system may give less.
 const ROOM_BYTES: usize = 8 << 20;
+
+/// As many rules are listed; more are a mistake, and take longer than a look may.
+const RULES_MAX: usize = 20_000;
 
 /// `AUDIT_NLGRP_READLOG` as a bit.
 const READLOG: u32 = 1;
@@ -72,6 +75,27 @@ pub(crate) fn ask() -> Result<Status, NetlinkError> {
         }
     }
     Err(at("an answer to AUDIT_GET that never comes")(Errno::PROTO))
+}
+
+/// The rules that are loaded, in their order, as the kernel writes them.
+pub(crate) fn rules() -> Result<Vec<Vec<u8>>, NetlinkError> {
+    let doing = "AUDIT_LIST_RULES";
+    let socket = open()?;
+    let request = status::request(LIST_RULES, 1, &[]);
+    sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map_err(at(doing))?;
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    let mut rules = Vec::new();
+    while rules.len() <= RULES_MAX {
+        wait(&socket)?;
+        let (length, _) = recv(&socket, &mut buffer[..], RecvFlags::empty()).map_err(at(doing))?;
+        match status::message(&buffer[..length]) {
+            Some(Message::Ack(number)) if number != 0 => return Err(at(doing)(Errno::from_raw_os_error(number))),
+            Some(Message::Other(LIST_RULES, content)) => rules.push(content.to_vec()),
+            Some(Message::Other(DONE, _)) => return Ok(rules),
+            _ => {}
+        }
+    }
+    Err(at("an answer to AUDIT_LIST_RULES without an end")(Errno::OVERFLOW))
 }
 
 /// Writes a record. That it was taken is no proof that anybody writes it down.

@@ -29,6 +29,13 @@ pub(crate) fn own() -> u64 {
     u64::from(std::process::id())
 }
 
+/// The file of this program, by which its own records are told from others.
+pub(crate) fn program() -> Option<String> {
+    let path = fs::read_link("/proc/self/exe").ok()?.to_string_lossy().into_owned();
+    // An upgrade has put another file in its place.
+    Some(path.strip_suffix(" (deleted)").map_or(path.clone(), str::to_owned))
+}
+
 /// Whether we are in a container, where the audit sockets of the machine cannot be seen.
 pub(crate) fn is_contained() -> bool {
     let link = |path: &str| fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).ok();
