@@ -190,6 +190,10 @@ fn the_plugin_tells_of_a_suspended_and_of_a_killed_auditd_and_keeps_the_records(
     soon(story.told("full", ("auditd-plugin", "audit.suspended", "began")));
     soon(story.told("resume", ("auditd-plugin", "audit.suspended", "over")));
     soon(story.told("kill", ("auditd-plugin", "audit.owner_lost", "began")));
+    soon(story.told("kill", ("kernel.owner", "audit.owner_lost", "began")));
+    let child = story.alert("auditd-plugin", "audit.owner_lost", "began");
+    assert_eq!((child.label("parent"), &child.incident["severity"]), ("kernel.owner", &"info".into()));
+    assert_eq!(story.alert("kernel.owner", "audit.owner_lost", "began").label("parent"), "", "one cause is one alert");
     assert!(story.number("KEPT") >= 100);
 }
 
@@ -233,4 +237,18 @@ fn a_program_that_listens_and_rules_that_are_others_are_told_until_they_are_as_b
     soon(story.told("restored", ("kernel.rules", "audit.rules_drift", "over")));
     let listeners = story.alerts().into_iter().filter(|alert| alert.label("failure") == "audit.listener_new");
     assert_eq!(listeners.count(), 1, "we listen ourselves, and are no news:\n{}", story.said());
+}
+
+#[test]
+#[ignore = "the whole suite takes minutes: cargo xtask vm"]
+fn the_watchers_of_audit_cost_little() {
+    let Some(story) = vm::tell("cost") else { return };
+    let [none, watched, busy] = ["NONE", "WATCHED", "BUSY"].map(|what| {
+        let (ticks, kilobytes) = (story.number(&format!("{what}-TICKS")), story.number(&format!("{what}-KILOBYTES")));
+        balefire_tests::note(&format!("\n| cost | {what} | {ticks} hundredths of a second in 60 s | {kilobytes} kB |"));
+        (ticks, kilobytes)
+    });
+    // The machine is emulated, ten times and more slower than a real one.
+    assert!(watched.0 < none.0 + 1200 && busy.0 < none.0 + 3000, "{none:?} {watched:?} {busy:?}");
+    assert!(busy.1 < none.1 + 32 * 1024, "{none:?} {watched:?} {busy:?}");
 }

@@ -283,6 +283,7 @@ impl Reception {
                     if let Some(watching) = &config.watch {
                         watching.mark(&mut incident);
                     }
+                    self.heard.hand_over(source, &mut incident);
                     config.internal_scan.mark(&mut incident, &marker);
                     let incident = Arc::new(incident);
                     let accepted = ItemResult::Accepted {

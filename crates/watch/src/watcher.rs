@@ -130,6 +130,12 @@ pub trait Around {
         Vec::new()
     }
 
+    /// Whether auditd's plugin on this machine has said, since this was last asked, that auditd is gone. Who asks must tell of it:
+    /// the plugin's own alert is only `info` as long as somebody asks.
+    fn plugin_told(&self) -> bool {
+        false
+    }
+
     /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.
     fn own(&self) -> Option<Own>;
 

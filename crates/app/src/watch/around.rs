@@ -52,6 +52,10 @@ impl Around for Surroundings {
         self.heard.skews()
     }
 
+    fn plugin_told(&self) -> bool {
+        self.heard.plugin_told()
+    }
+
     fn rows(&self, watcher: &str) -> Option<Rows> {
         (watcher == AUDIT_ROWS).then(|| self.rows.last()).flatten()
     }

@@ -1,11 +1,13 @@
 //! When events of each source were last heard, and which canaries have arrived. Bounded; forgets with the process.
 
 use crate::clock;
-use balefire_model::Incident;
+use balefire_intake::normalise::assign;
+use balefire_model::{Incident, Severity};
 use balefire_watch::{CANARY, Heard, Lag, Moment, Pulse, Sign, Skew};
 use jiff::SignedDuration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// As many sources are kept apart: tokens, inputs and schedules are configured, and nobody configures more. Further ones are
 /// not kept, and that is told once.
@@ -23,6 +25,16 @@ const OFFSETS_MAX: usize = 32;
 /// What the journal keeps of jobs is under this name and the source's. No input has such a name: a slash is not allowed there.
 const PREFIX: &str = "heartbeat/";
 
+/// The source of what comes over the Unix socket: whoever may write to that is on this machine and may do everything.
+const LOCAL: &str = "socket";
+
+/// What auditd's plugin says when auditd is gone, and the watcher that sees the same.
+const PLUGIN_RULE: &str = "auditd-plugin.audit.owner_lost";
+const OWNER: &str = "kernel.owner";
+
+/// So long after its last question the watcher is taken for one that looks; it does so every second.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What was heard since the start, and what jobs told before.
 #[derive(Debug, Default)]
 pub(crate) struct HeardOf(Mutex<Inner>);
@@ -36,6 +48,9 @@ struct Inner {
     /// What jobs told of their runs, and how often; of sources that are in the configuration.
     pulses: HashMap<String, (u64, Pulse)>,
     asked: Option<Moment>,
+    /// When the watcher last asked for the plugin's word, and whether there is one that it does not know.
+    asked_for_plugin: Option<Moment>,
+    is_plugin_told: bool,
     told_full: bool,
 }
 
@@ -46,6 +61,8 @@ pub(crate) struct Count {
     /// How far the times of the events are from ours, where they have one of their own.
     offsets: Vec<SignedDuration>,
     others: u64,
+    /// One was handed over to the watcher.
+    is_plugin_told: bool,
 }
 
 impl Count {
@@ -57,7 +74,11 @@ impl Count {
         let nonces: Vec<String> = incidents.iter().filter_map(nonce).collect();
         let timed = incidents.iter().rev().filter_map(|incident| Some((incident.event_time?, incident.received_at)));
         let offsets = timed.take(OFFSETS_MAX).map(|(own, ours)| own.duration_since(ours)).collect();
-        Count { others: incidents.len().saturating_sub(nonces.len()) as u64, nonces, offsets }
+        let is_handed_over = |incident: &Arc<Incident>| {
+            is_of_plugin(incident) && incident.labels.get("parent").is_some_and(|parent| parent == OWNER)
+        };
+        let is_plugin_told = incidents.iter().any(is_handed_over);
+        Count { others: incidents.len().saturating_sub(nonces.len()) as u64, nonces, offsets, is_plugin_told }
     }
 }
 
@@ -72,6 +93,7 @@ impl HeardOf {
             }
             inner.nonces.push_back((nonce, now));
         }
+        inner.is_plugin_told |= count.is_plugin_told && source == LOCAL;
         inner.hear(source, now, count.others);
         if !count.offsets.is_empty() && (inner.lags.len() < SOURCES_MAX || inner.lags.contains_key(source)) {
             let lag = inner.lags.entry(source.to_owned()).or_default();
@@ -119,6 +141,27 @@ impl HeardOf {
         inner.pulses.get(id).map(|(_, pulse)| pulse.clone())
     }
 
+    /// What auditd's plugin on this machine says is the watcher's to tell, where that looks: one cause is one alert. Where it does
+    /// not look, it stays what it is.
+    pub(crate) fn hand_over(&self, source: &str, incident: &mut Incident) {
+        if source != LOCAL || !is_of_plugin(incident) {
+            return;
+        }
+        let now = clock::moment();
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner).asked_for_plugin;
+        if asked.is_some_and(|asked| now.since(asked) < ASKED_WITHIN) {
+            incident.labels.insert("parent".to_owned(), OWNER.to_owned());
+            assign(incident, Severity::Info);
+        }
+    }
+
+    /// Whether something was handed over since this was last asked.
+    pub(super) fn plugin_told(&self) -> bool {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.asked_for_plugin = Some(clock::moment());
+        std::mem::take(&mut inner.is_plugin_told)
+    }
+
     /// Somebody asks whether we are well.
     pub(crate) fn asked(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked = Some(clock::moment());
@@ -163,6 +206,10 @@ impl Inner {
     }
 }
 
+fn is_of_plugin(incident: &Incident) -> bool {
+    incident.detected_by == PLUGIN_RULE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +229,26 @@ mod tests {
         heard.note("web", Count::of(&[incident(None), incident(Some("4567")), incident(None)]));
         assert_eq!(heard.source("web").map(|heard| heard.count), Some(2));
         assert_eq!(heard.sources().len(), 1);
+    }
+
+    #[test]
+    fn what_the_plugin_of_this_machine_says_is_handed_over_to_a_watcher_that_looks_and_only_then() {
+        let heard = HeardOf::default();
+        let said = |source: &str, rule: &str| {
+            let mut incident = sample(clock::now());
+            (incident.detected_by, incident.severity) = (rule.to_owned(), Severity::Critical);
+            heard.hand_over(source, &mut incident);
+            let severity = incident.severity;
+            heard.note(source, Count::of(&[Arc::new(incident)]));
+            severity
+        };
+        assert_eq!(said("socket", PLUGIN_RULE), Severity::Critical, "nobody looks");
+        assert!(!heard.plugin_told());
+        assert_eq!(said("web", PLUGIN_RULE), Severity::Critical, "it may be of another machine");
+        assert_eq!(said("socket", "auditd-plugin.audit.suspended"), Severity::Critical);
+        assert!(!heard.plugin_told());
+        assert_eq!(said("socket", PLUGIN_RULE), Severity::Info);
+        assert!(heard.plugin_told() && !heard.plugin_told());
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(crate) fn daemon<'a>(holders: &'a [Holder], expected: &str) -> Option<&'a Ho
 }
 
 impl Watcher for OwnerWatcher {
-    fn look(&mut self, now: Moment, _: &dyn Around) -> Look {
+    fn look(&mut self, now: Moment, around: &dyn Around) -> Look {
         if process::is_contained() {
             return Look::blind(
                 "this is a container: the audit sockets of the machine are not in its /proc/net/netlink",
@@ -76,6 +76,7 @@ impl Watcher for OwnerWatcher {
             holders: holders(&rows, process::own(), process::name),
             log: log_end::size(&self.settings.log),
             last: || last_kind(&self.settings.log),
+            is_told: around.plugin_told(),
         };
         self.detector.judge(now, &self.settings.expect_owner, &reading)
     }
@@ -96,6 +97,8 @@ struct Reading<F> {
     /// The length of the log and which file it is.
     log: Option<(u64, u64)>,
     last: F,
+    /// auditd's plugin has just said that auditd is gone; what becomes of that is told here.
+    is_told: bool,
 }
 
 /// What a restart must know.
@@ -123,7 +126,11 @@ impl Detector {
             return Sight::Failing(vec![failure.cured_by(cure)]).into();
         };
         match daemon(holders, expected) {
-            Some(found) => self.present(now, found, reading.log),
+            Some(found) => {
+                let is_back = reading.is_told && self.kept.lost.is_none();
+                let events = if is_back { vec![back(expected)] } else { Vec::new() };
+                self.present(now, found, reading.log).with(events)
+            }
             None => self.absent(now, expected, (holders, reading)),
         }
     }
@@ -164,7 +171,8 @@ impl Detector {
             return Sight::Failing(vec![failure.clone()]).into();
         }
         let is_starting = self.last_seen.is_none() && now.boot < START;
-        if self.absent < ABSENT_LOOKS || is_starting || !holders.is_empty() && self.strange < STRANGER_LOOKS {
+        let is_seen = self.absent >= ABSENT_LOOKS || reading.is_told;
+        if !is_seen || is_starting || !holders.is_empty() && self.strange < STRANGER_LOOKS {
             return Look::unknown(format!("{expected} holds no audit socket; looking again"));
         }
         let failure = match holders {
@@ -194,6 +202,15 @@ fn lost(expected: &str, last: Option<&str>) -> Failure {
         .labelled("audit_end", how)
 }
 
+/// It was gone for so short a time that only its plugin has seen it.
+fn back(expected: &str) -> Failure {
+    let summary =
+        format!("{expected} was gone for a moment: its plugin says that it ended, and a daemon is there again");
+    Failure::new("audit.owner_lost", Severity::High, summary)
+        .caused_by("it was restarted, or it started its plugins anew, or it crashed and was started again")
+        .cured_by(format!("systemctl status {expected}; ausearch -m DAEMON_START,DAEMON_END,DAEMON_ABORT -ts recent"))
+}
+
 fn changed(expected: &str, holders: &[Holder]) -> Failure {
     let name = |holder: &Holder| {
         let name = holder.name.as_deref().unwrap_or("a process that is hidden");
@@ -220,11 +237,11 @@ mod tests {
         Holder { row: Row { port, groups: 0, waiting: 0, drops: 0 }, name: Some(name.to_owned()) }
     }
 
-    struct Seen(Detector, u64);
+    struct Seen(Detector, u64, bool);
 
     impl Seen {
         fn new() -> Seen {
-            Seen(Detector::default(), 0)
+            Seen(Detector::default(), 0, false)
         }
 
         /// A look a second later: who holds sockets, how long the log is, and its last record.
@@ -234,6 +251,7 @@ mod tests {
                 holders: Some(holders.to_vec()),
                 log: log.map(|size| (size, 1)),
                 last: || last.map(str::to_owned),
+                is_told: std::mem::take(&mut self.2),
             };
             self.0.judge(at(self.1), "auditd", &reading)
         }
@@ -248,6 +266,21 @@ mod tests {
 
     fn is_ok(look: &Look) -> bool {
         matches!(look.sight, Sight::Ok { .. })
+    }
+
+    #[test]
+    fn what_its_plugin_says_is_told_at_once_and_never_lost() {
+        let mut seen = Seen::new();
+        seen.look(&[held("auditd", 105)], Some(10), None);
+        seen.2 = true;
+        assert_eq!(failing(&seen.look(&[], Some(10), None)), Some("audit.owner_lost"), "one look is enough then");
+        let mut seen = Seen::new();
+        seen.look(&[held("auditd", 105)], Some(10), None);
+        seen.2 = true;
+        let look = seen.look(&[held("auditd", 300)], Some(10), None);
+        assert!(is_ok(&look));
+        assert_eq!((look.events[0].id.as_str(), look.events[0].severity), ("audit.owner_lost", Severity::High));
+        assert!(seen.look(&[held("auditd", 300)], Some(10), None).events.is_empty());
     }
 
     #[test]
@@ -298,14 +331,14 @@ mod tests {
         let found = holders(&[row(0, 0), row(77, 1), row(1, 0), row(105, 0)], 1, |_| None).unwrap();
         assert_eq!(found.len(), 1, "not the kernel, not the multicast, not ourselves");
         assert_eq!(daemon(&found, "auditd").map(|holder| holder.row.port), Some(105));
-        let none: Reading<fn() -> Option<String>> = Reading { holders: None, log: None, last: || None };
+        let none: Reading<fn() -> Option<String>> = Reading { holders: None, log: None, last: || None, is_told: false };
         assert_eq!(failing(&Detector::default().judge(at(1), "auditd", &none)), Some("audit.unavailable"));
     }
 
     #[test]
     fn nothing_is_expected_in_the_first_minute_of_a_machine() {
         let mut detector = Detector::default();
-        let reading = Reading { holders: Some(Vec::new()), log: None, last: || None };
+        let reading = Reading { holders: Some(Vec::new()), log: None, last: || None, is_told: false };
         for second in 0..59 {
             let now = Moment { boot: Duration::from_secs(second), ..at(0) };
             assert_eq!(failing(&detector.judge(now, "auditd", &reading)), None);
