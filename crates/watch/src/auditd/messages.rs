@@ -154,7 +154,7 @@ struct Case {
     free: Option<u64>,
     /// When it was last said, by the wall clock, as which a state file has its time.
     said: Timestamp,
-    /// auditd will not say it any more, so that silence means nothing.
+    /// auditd will say no more of it, so that neither silence nor a plugin that it claims to have started again means anything.
     #[serde(default)]
     is_silenced: bool,
     /// The same for this run.
@@ -222,7 +222,9 @@ impl Detector {
             Said::Resuming => self.is_resuming = true,
             Said::PluginBack(name) => {
                 let key = ("audit.plugin_dead".to_owned(), shown(name));
-                let place = self.cases.iter().position(|case| case.key() == key)?;
+                // auditd 3.0.9 says this also right after it has given a plugin up.
+                let ended = |case: &Case| case.key() == key && !case.is_silenced;
+                let place = self.cases.iter().position(ended)?;
                 let case = self.cases.remove(place);
                 return (!before.contains(&key)).then(|| restarted(case.failure));
             }
@@ -251,13 +253,16 @@ impl Detector {
             return;
         }
         let before = place.map(|place| self.cases.remove(place));
+        // What was given up stays so, whatever smaller thing is said of it then.
+        let worse = before.as_ref().map(|case| &case.failure).filter(|before| before.severity > failure.severity);
+        let failure = worse.cloned().unwrap_or(failure);
         let lost = before.as_ref().and_then(|case| case.lost).or(count);
         let failure = match (lost, count) {
             (Some(first), Some(count)) if count > first => failure.losing(count - first, "records"),
             _ => Failure { loss: before.as_ref().and_then(|case| case.failure.loss.clone()), ..failure },
         };
         let first_bad = before.as_ref().and_then(|case| case.failure.first_bad).unwrap_or(now.wall);
-        let is_silenced = word == Said::QueueSilent || word == Said::QueueSuspended;
+        let is_silenced = matches!(word, Said::QueueSilent | Said::QueueSuspended | Said::PluginGivenUp(_));
         self.cases.push(Case {
             failure: failure.since(first_bad),
             log: reading.log,

@@ -96,7 +96,7 @@ fn a_plugin_is_dead_until_it_is_started_again_and_at_once_both_is_an_event() {
     let look = log.hears(3, &[ended, back]);
     assert!(is_ok(&look));
     assert_eq!((look.events[0].id.as_str(), look.events[0].of.as_str()), ("audit.plugin_dead", "/sbin/x"));
-    let look = log.hears(4, &[ended, "plugin /sbin/x has exceeded max_restarts"]);
+    let look = log.hears(4, &[ended, "plugin /sbin/x has exceeded max_restarts", back]);
     assert_eq!(failing(&look), [("audit.plugin_dead", Severity::High)]);
     assert!(is_ok(&log.hears(5, &["Init complete, auditd 3.0.9 listening for events (startup state enable)"])));
 }
