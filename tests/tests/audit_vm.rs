@@ -218,8 +218,12 @@ fn a_plugin_that_dies_and_records_that_the_kernel_says_it_lost_are_told() {
     let failures = ["audit.config_change", "audit.lost", "audit.plugin_dead", "audit.serial_gap"];
     let Some(story) = story("plugins", &failures) else { return };
     soon(story.told("killed-once", ("auditd.messages", "audit.plugin_dead", "happened")));
-    story.told("killed-often", ("auditd.messages", "audit.plugin_dead", "began"));
-    assert_eq!(story.alert("auditd.messages", "audit.plugin_dead", "began").incident["severity"], "high");
+    let is_given_up = |alert: &vm::Alert| {
+        alert.label("failure") == "audit.plugin_dead"
+            && alert.incident["severity"] == "high"
+            && alert.label("change") != "over"
+    };
+    assert!(story.alerts().iter().any(is_given_up), "auditd gave the plugin up:\n{}", story.said());
     soon(story.told("flood", ("auditd.messages", "audit.lost", "began")));
     let lost: Vec<_> = story.alerts().into_iter().filter(|alert| alert.label("failure") == "audit.lost").collect();
     let told = lost.iter().filter(|alert| alert.label("change") == "began" && alert.label("parent").is_empty());
@@ -248,7 +252,7 @@ fn the_watchers_of_audit_cost_little() {
         balefire_tests::note(&format!("\n| cost | {what} | {ticks} hundredths of a second in 60 s | {kilobytes} kB |"));
         (ticks, kilobytes)
     });
-    // The machine is emulated, ten times and more slower than a real one.
+    // The machine is emulated, many times slower than a real one, and the build may be one for debugging.
     assert!(watched.0 < none.0 + 1200 && busy.0 < none.0 + 3000, "{none:?} {watched:?} {busy:?}");
     assert!(busy.1 < none.1 + 32 * 1024, "{none:?} {watched:?} {busy:?}");
 }
