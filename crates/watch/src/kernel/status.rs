@@ -168,6 +168,8 @@ impl Detector {
         };
         if now.since(last) >= settings.lost_calm {
             self.open = None;
+            // What is over must not begin again by what is still within its minute.
+            self.losses.clear();
             return None;
         }
         self.open = Some((count, last));
@@ -244,6 +246,18 @@ mod tests {
         assert_eq!((failures[0].severity, failures[0].loss.as_ref().unwrap().count), (Severity::Critical, 4098));
         assert_eq!(ids(&detector.judge(at(901), &settings, &reading(1, 4698, 0))), ["audit.lost"]);
         assert!(ids(&detector.judge(at(902), &settings, &reading(1, 4698, 0))).is_empty());
+    }
+
+    #[test]
+    fn a_loss_that_is_over_begins_again_only_with_another() {
+        let (mut detector, mut settings) = (Detector::default(), super::super::settings());
+        settings.lost_calm = Duration::from_secs(10);
+        detector.judge(at(0), &settings, &reading(1, 0, 0));
+        assert_eq!(ids(&detector.judge(at(1), &settings, &reading(1, 611, 0))), ["audit.lost"]);
+        for second in 11..20 {
+            assert!(ids(&detector.judge(at(second), &settings, &reading(1, 611, 0))).is_empty());
+        }
+        assert_eq!(ids(&detector.judge(at(20), &settings, &reading(1, 612, 0))), ["audit.lost"]);
     }
 
     #[test]
