@@ -1,5 +1,5 @@
 //! The checker's part for acknowledgements: every channel that keeps a note of them and was told of the incident hears who has
-//! acknowledged it, once and after that; nobody hears of what is not so.
+//! acknowledged it and that it was taken back, once and after that; nobody hears of what is not so.
 
 use crate::ledger::Ledger;
 use balefire_model::record::{FollowedUp, StateChanged};
@@ -11,6 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Acks {
     /// Who has acknowledged what.
     by: BTreeMap<IncidentId, String>,
+    /// Whose acknowledgement was taken back last.
+    taken_back: BTreeMap<IncidentId, String>,
+    /// How often channels were told so.
+    pub(crate) told_back: u64,
     /// Which channels must hear of it by the end of this batch, and of what they were told.
     must_hear: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
 }
@@ -22,13 +26,26 @@ impl Ledger {
         courses.into_iter().any(|course| course.channel == channel && course.delivered)
     }
 
+    /// What somebody takes care of, and is not over.
+    pub(crate) fn acknowledged(&self) -> Vec<IncidentId> {
+        self.acks.by.keys().filter(|id| !self.follow.resolved.contains(id)).copied().collect()
+    }
+
     /// Somebody has changed the state of an incident.
     pub(crate) fn acks_changed(&mut self, change: &StateChanged) {
-        let is_news = change.state == State::Acked && !self.acks.by.contains_key(&change.incident);
+        let is_acked = self.acks.by.contains_key(&change.incident);
+        let is_news = match change.state {
+            State::Open => is_acked,
+            State::Acked => !is_acked,
+            State::Resolved => false,
+        };
         if !is_news || self.follow.resolved.contains(&change.incident) {
             return;
         }
-        self.acks.by.insert(change.incident, change.by.clone());
+        match self.acks.by.remove(&change.incident) {
+            Some(of) => _ = self.acks.taken_back.insert(change.incident, of),
+            None => _ = self.acks.by.insert(change.incident, change.by.clone()),
+        }
         // Who has noted it himself, on all that he has, need not hear so.
         let knows = |channel: &str| change.by == format!("all rows of {channel}");
         for id in self.by_incident.get(&change.incident).into_iter().flatten() {
@@ -43,12 +60,14 @@ impl Ledger {
     }
 
     /// Channels hear of it.
-    pub(crate) fn acknowledged(&mut self, followed: &FollowedUp, acknowledgement: &Acknowledgement) {
+    pub(crate) fn told_of_ack(&mut self, followed: &FollowedUp, acknowledgement: &Acknowledgement) {
         let id = followed.incident;
         let is_true = match acknowledgement {
             Acknowledgement::Given { by, .. } => self.acks.by.get(&id) == Some(by),
-            // Nobody takes one back.
-            Acknowledgement::TakenBack { .. } => false,
+            Acknowledgement::TakenBack { of } => {
+                self.acks.told_back += 1;
+                !self.acks.by.contains_key(&id) && self.acks.taken_back.get(&id) == Some(of)
+            }
         };
         self.demand(is_true, || format!("{followed:?} of what is not so"));
         for planned in &followed.deliveries {
@@ -72,7 +91,7 @@ impl Ledger {
             let all_called_off = told.iter().all(|id| self.called_off.contains(id));
             let is_over = self.follow.resolved.contains(&incident);
             self.demand(all_called_off || is_over, || {
-                format!("{channel} does not hear that {incident} is acknowledged: {told:?}")
+                format!("{channel} does not hear who takes care of {incident}, or that nobody does: {told:?}")
             });
         }
     }

@@ -104,7 +104,7 @@ impl World {
         self.post(Letter { reply: Some(ReplyTo::Person(by)), ..Letter::plain(Input::Change(change)) });
     }
 
-    /// Who does something that changes no state. Drawn aside: it does not change what else the seed's life is made of.
+    /// Who does something else than acknowledge or resolve. Drawn aside: it does not change what else the seed's life is made of.
     fn acts_aside(&mut self, incident: IncidentId, by: &str) -> bool {
         let mut aside = Random::new(self.random.clone().next() ^ 5);
         let by = by.to_owned();
@@ -123,6 +123,15 @@ impl World {
                 let question = Input::Unacknowledged { channel: channel.clone(), before: None };
                 self.post(Letter { reply: Some(ReplyTo::Table(channel)), ..Letter::plain(question) });
                 return true;
+            }
+            5..=8 => {
+                let acknowledged = self.ledger.acknowledged();
+                if acknowledged.is_empty() {
+                    return false;
+                }
+                let incident = acknowledged[aside.index(acknowledged.len())];
+                let comment = String::new();
+                Input::Change(StateChanged { incident, state: State::Open, by: by.clone(), comment })
             }
             _ => return false,
         };

@@ -14,6 +14,8 @@ pub(crate) struct Follow {
     pub resolved: BTreeSet<IncidentId>,
     /// The steps of escalations that must come, unless somebody acts.
     pub steps: BTreeMap<(IncidentId, u32), Escalation>,
+    /// Those that somebody keeps from coming by taking care of the incident.
+    pub asleep: BTreeMap<(IncidentId, u32), Escalation>,
     /// How many steps each escalation has had.
     had: BTreeMap<IncidentId, u32>,
     /// For which delivery which channels stood in.
@@ -25,16 +27,21 @@ pub(crate) struct Follow {
 }
 
 impl Ledger {
-    /// Somebody acknowledged or resolved an incident.
-    pub(crate) fn state_changed(&mut self, change: &StateChanged) {
+    /// Somebody acknowledged or resolved an incident, or gave it back: what is still to come comes again.
+    pub(crate) fn state_changed(&mut self, at: Timestamp, change: &StateChanged) {
         let StateChanged { incident, state, by, .. } = change.clone();
         self.acks_changed(change);
         self.changes.insert(by);
         if state == State::Open {
+            let woken = self.follow.asleep.extract_if(.., |(of, _), _| *of == incident);
+            let woken: Vec<_> = woken.filter(|(_, step)| step.due > at).collect();
+            self.follow.steps.extend(woken);
             return;
         }
-        self.follow.steps.retain(|(of, _), _| *of != incident);
+        let stopped: Vec<_> = self.follow.steps.extract_if(.., |(of, _), _| *of == incident).collect();
+        self.follow.asleep.extend(stopped);
         if state == State::Resolved {
+            self.follow.asleep.retain(|(of, _), _| *of != incident);
             self.follow.had.remove(&incident);
             self.matter_ended(incident);
         }
@@ -58,7 +65,7 @@ impl Ledger {
         self.demand(known && said, || format!("{followed:?} without a reason, or before it was routed"));
         match &followed.cause {
             FollowUp::Resolved => self.closed(followed),
-            FollowUp::Acknowledgement(acknowledgement) => self.acknowledged(followed, acknowledgement),
+            FollowUp::Acknowledgement(acknowledgement) => self.told_of_ack(followed, acknowledgement),
             FollowUp::Escalated(step) => self.escalated(at, followed, *step),
             FollowUp::Fallback { delivery, step, channel } => self.stood_in(followed, *delivery, (*step, channel)),
             FollowUp::Repeated(repeats) => {

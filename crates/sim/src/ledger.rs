@@ -166,7 +166,7 @@ impl Ledger {
             Record::StateChanged(change) => {
                 let by_hand = change.state == State::Resolved && change.by != OWN_SOURCE;
                 self.closed_by_hand.extend(by_hand.then_some(change.incident));
-                self.state_changed(change);
+                self.state_changed(at, change);
             }
             Record::Configured(configured) => self.configured(configured),
             Record::FollowedUp(followed) => self.followed_up(at, followed, moment),
@@ -344,6 +344,7 @@ impl Ledger {
             lane.forget_starts();
         }
         self.follow.steps.values_mut().for_each(|step| step.due -= by);
+        self.follow.asleep.values_mut().for_each(|step| step.due -= by);
         self.set_reports_back(by);
         self.repeats_set_back(by);
     }

@@ -53,6 +53,8 @@ pub struct Report {
     pub told_again: u64,
     /// Incidents that are over because an event said so.
     pub ended_by_event: u64,
+    /// How often channels were told that an acknowledgement was taken back.
+    pub taken_back: u64,
     /// Processes that died.
     pub crashes: u64,
     /// Processes that stopped in good order.

@@ -393,6 +393,7 @@ impl World {
                 summarised,
                 told_again,
                 ended_by_event,
+                taken_back: self.ledger.acks.told_back,
                 snapshots,
                 records,
                 ..self.report

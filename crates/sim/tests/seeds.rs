@@ -49,6 +49,7 @@ fn thousands_of_lives_keep_every_promise() {
     assert!(total(|life| life.summarised) > 2 * total(|life| life.summaries), "a summary stands for many");
     assert!(total(|life| life.told_again) > LIVES / 4);
     assert!(total(|life| life.ended_by_event) > LIVES / 4);
+    assert!(total(|life| life.taken_back) > LIVES / 100);
     for record in ["followed_up", "health_changed", "suppressed", "redriven", "purged", "reporting"] {
         assert!(kind(record) > LIVES / 40, "{record}: {}", kind(record));
     }
