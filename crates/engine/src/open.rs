@@ -356,9 +356,8 @@ impl Opens {
     pub(crate) fn changed(&mut self, at: Timestamp, change: &StateChanged, matters: bool) {
         match change.state {
             _ if !matters => self.over.clear(),
-            State::Open => _ = self.over.remove(&change.incident),
             // Over is over, also for who takes note of it later.
-            State::Acked => {}
+            State::Open | State::Acked => {}
             State::Resolved => {
                 self.over.insert(change.incident, Over { since: at, closing: Vec::new() });
             }

@@ -80,12 +80,13 @@ fn no_channel_steps_in_for_what_is_over_and_given_up() {
 }
 
 #[test]
-fn a_channel_steps_in_again_for_what_is_open_again() {
+fn what_is_over_stays_over_also_for_who_gives_it_back_at_the_same_time() {
     let mut bench = spared(channel("spare"));
     bench.end(1, "hook", rejected(Cause::Auth));
+    bench.change(9, 1, State::Acked);
     bench.change(10, 1, State::Resolved);
-    bench.change(11, 1, State::Open);
-    assert_eq!(bench.tick(30)[..1], ["plan fallback: spare"]);
+    assert!(bench.change(11, 1, State::Open).is_empty());
+    assert_eq!(bench.tick(30), ["plan nothing:"]);
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn go_on(path: &Path, row: &rusqlite::Row<'_>, way: &mut Way) -> Result<(), View
     }
     let change: Changed = serde_json::from_slice(body).map_err(damaged)?;
     match change.state {
-        State::Open => way.resolved_at = None,
+        State::Open => {}
         State::Acked => _ = way.taken_at.get_or_insert(at),
         // Who says so once more changes nothing.
         State::Resolved => {

@@ -256,8 +256,7 @@ fn write_records(connection: &Connection, day: Day, records: &[&Extract<'_>]) ->
     let mut body = connection.prepare_cached("INSERT OR IGNORE INTO bodies VALUES (?1, ?2, ?3)")?;
     let mut story = connection.prepare_cached("INSERT OR IGNORE INTO story VALUES (?1, ?2, ?3, ?4, ?5)")?;
     // Over is over, also for who takes note of it later.
-    let mut state =
-        connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1 AND NOT (state = ?3 AND ?2 = ?4)")?;
+    let mut state = connection.prepare_cached("UPDATE incidents SET state = ?2 WHERE id = ?1 AND state <> ?3")?;
     let mut repeat = connection.prepare_cached("INSERT OR IGNORE INTO repeats VALUES (?1, ?2, 0, 0)")?;
     // How often an incident came again is written once for all these records.
     let mut repeated: BTreeMap<IncidentId, (u64, i64)> = BTreeMap::new();
@@ -285,8 +284,7 @@ fn write_records(connection: &Connection, day: Day, records: &[&Extract<'_>]) ->
             continue;
         }
         if let Matter::Changed(change) = &record.matter {
-            let (over, taken) = (state_number(State::Resolved), state_number(State::Acked));
-            state.execute(params![id, state_number(change.state), over, taken])?;
+            state.execute(params![id, state_number(change.state), state_number(State::Resolved)])?;
         }
         if let Matter::Repeat(_, RepeatOf { of, .. }) = &record.matter {
             repeat.execute(params![id, of.0.as_bytes()])?;
