@@ -11,6 +11,7 @@ pub mod greylist;
 pub mod impstats;
 pub mod injection;
 pub mod journal;
+pub mod journald;
 pub mod mongo;
 pub mod opensearch;
 pub mod pooler;

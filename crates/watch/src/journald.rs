@@ -4,17 +4,19 @@
 
 mod files;
 pub(crate) mod limits;
+pub(crate) mod question;
 mod removed;
 mod sequence;
 mod verify;
 
 use crate::look::{Failure, Look, Moment};
-use crate::sensors::child::{Child, Said};
+use crate::sensors::child::Said;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
 use balefire_model::settings::{Reader, parse_duration};
 use balefire_model::text::{cut, one_line};
 use jiff::{SignedDuration, Timestamp};
+use question::{Question, WAIT};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -31,13 +33,6 @@ const STOPPED: Duration = Duration::from_secs(30);
 
 /// So far back the first look sees.
 const BACK: Duration = QUIET;
-
-/// So much may be answered to one question.
-const ANSWER_MAX: usize = 1 << 20;
-
-/// So long is waited in one look, and so long in all.
-const WAIT: Duration = Duration::from_millis(400);
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// The messages (systemd's `sd-messages.h`) that are asked for.
 const IDS: [(&str, Id); 6] = [
@@ -177,9 +172,8 @@ impl Journald {
     }
 
     fn hear(&mut self, now: Moment, losses: &Said, newest: &Said) -> Look {
-        let complaint = String::from_utf8_lossy(&losses.err);
-        let complaint = cut(&one_line(complaint.trim()), 300).into_owned();
-        if complaint.contains("insufficient permissions") || complaint.contains("not seeing messages") {
+        let (complaint, lacks_right) = question::complaint(losses);
+        if lacks_right {
             return Look::blind(complaint, "the group systemd-journal");
         }
         let answer = String::from_utf8_lossy(&newest.out);
@@ -196,41 +190,6 @@ impl Journald {
         }
         let failures = self.notices.failures(now, &self.settings);
         Look::of(failures, format!("its newest message is of {time:.0}, and it says nothing of a loss")).with(events)
-    }
-}
-
-/// A question to `journalctl`, and its answer when it is there.
-#[derive(Default)]
-struct Question {
-    asked: Option<(Child, Moment)>,
-    answer: Option<Said>,
-}
-
-impl Question {
-    fn ask(&mut self, now: Moment, arguments: &[&str]) -> io::Result<()> {
-        if self.answer.is_some() {
-            return Ok(());
-        }
-        let (mut child, began) = match self.asked.take() {
-            Some(asked) => asked,
-            None => (Child::begin("journalctl", arguments, None, ANSWER_MAX)?, now),
-        };
-        self.answer = child.poll(WAIT)?;
-        if self.answer.is_none() {
-            if now.since(began) > ANSWER_WITHIN {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.asked = Some((child, began));
-        }
-        Ok(())
-    }
-
-    fn is_open(&self) -> bool {
-        self.asked.is_some()
-    }
-
-    fn is_answered(&self) -> bool {
-        self.answer.is_some()
     }
 }
 

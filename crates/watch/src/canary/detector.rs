@@ -36,6 +36,8 @@ pub(crate) enum Expected {
     File(String),
     /// As an event that came in.
     Event,
+    /// In the journal.
+    Journal,
 }
 
 /// How audit stands when a canary is missed.
@@ -194,6 +196,7 @@ impl Detector {
         let place = |(_, expected): &(usize, Expected)| match expected {
             Expected::File(path) => path.clone(),
             Expected::Event => "the engine".to_owned(),
+            Expected::Journal => "the journal".to_owned(),
         };
         let places: Vec<String> = way.iter().flat_map(|way| &way.missing).map(place).collect();
         let seconds = self.limits.deadline.as_secs_f64();

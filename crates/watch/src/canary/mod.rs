@@ -5,6 +5,7 @@ mod detector;
 mod http;
 mod way;
 
+use crate::journald::question::{Question, complaint};
 use crate::look::{Look, Moment};
 use crate::sensors::log_tail::LogTail;
 use crate::sensors::process;
@@ -30,21 +31,24 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
     let mut names: Vec<&str> = found.iter().map(|watched| watched.name.as_str()).collect();
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        reader.reject("canary", "found the same way twice", "one entry each via audit, syslog and http");
+        reader.reject("canary", "found the same way twice", "one entry each via audit, syslog, journal and http");
     }
     found
 }
 
 fn read_one(reader: &Reader<'_>) -> Watched {
     let doc = "Which way it takes: `audit` writes a record to the kernel (CAP_AUDIT_WRITE), `syslog` a line to the local socket, \
-               `http` an incident to our own listener.";
+               `journal` an entry to systemd-journald, `http` an incident to our own listener.";
     let via = reader.one_of("via", doc, VIAS).required(Via::Audit);
     let limits = read_limits(reader);
-    let doc = "The files in which it must arrive, all of them: the audit log via audit if not set; for http none, and then it must \
-               have come in as an event.";
+    let doc = "The files in which it must arrive, all of them: the audit log via audit if not set; for journal none, and then \
+               journalctl must show it; for http none, and then it must have come in as an event.";
     let expect = reader.texts("expect", doc).optional().unwrap_or_default();
-    let doc = "For syslog: the local socket.";
-    let socket = reader.text("socket", doc).default_shown("/dev/log".to_owned(), "/dev/log");
+    let doc = "For syslog and journal: the local socket; /dev/log, or /run/systemd/journal/socket, if not set.";
+    let usual = if via == Via::Journal { "/run/systemd/journal/socket" } else { "/dev/log" };
+    let socket = reader.text("socket", doc).optional().unwrap_or_else(|| usual.to_owned());
+    let doc = "For journal: its directory, where it is not the machine's own journal.";
+    let directory = reader.text("directory", doc).optional();
     let usual = "http://127.0.0.1:9480";
     let url = reader.parsed("url", "For http: our own listener.", "http://HOST:PORT", http::Address::parse);
     let url = url.default_shown(http::Address::parse(usual).expect("it is one"), usual);
@@ -62,6 +66,7 @@ fn read_one(reader: &Reader<'_>) -> Watched {
         Via::Audit => &["kernel.owner", "kernel.stuck", "kernel.status", "auditd.writing"],
         // Where the journal takes nothing, nothing is accepted.
         Via::Http => &["self.journal"],
+        Via::Journal => &[KIND_OF_JOURNAL],
         Via::Syslog => &[],
     };
     Watched {
@@ -70,11 +75,15 @@ fn read_one(reader: &Reader<'_>) -> Watched {
         target: expect.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
         every: LOOKING,
         under: under.iter().map(|name| (*name).to_owned()).collect(),
-        plan: Arc::new(Settings { via, limits, expect, socket: PathBuf::from(socket), url, token }),
+        plan: Arc::new(Settings { via, limits, expect, socket: PathBuf::from(socket), directory, url, token }),
     }
 }
 
-const VIAS: &[(&str, Via)] = &[("audit", Via::Audit), ("syslog", Via::Syslog), ("http", Via::Http)];
+const VIAS: &[(&str, Via)] =
+    &[("audit", Via::Audit), ("syslog", Via::Syslog), ("journal", Via::Journal), ("http", Via::Http)];
+
+/// The watcher that tells that journald has stopped.
+const KIND_OF_JOURNAL: &str = "journald";
 
 fn read_limits(reader: &Reader<'_>) -> Limits {
     let every = reader.duration("every", "How often one is sent.").default_shown(Duration::from_secs(30), "30s");
@@ -94,6 +103,7 @@ struct Settings {
     limits: Limits,
     expect: Vec<PathBuf>,
     socket: PathBuf,
+    directory: Option<String>,
     url: http::Address,
     token: Option<Secret>,
 }
@@ -101,7 +111,8 @@ struct Settings {
 impl Plan for Settings {
     fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
         let tails = self.expect.iter().map(|path| LogTail::begin(path, None)).collect();
-        Box::new(Canary { settings: self.clone(), tails, detector: Detector::new(self.via, self.limits) })
+        let detector = Detector::new(self.via, self.limits);
+        Box::new(Canary { settings: self.clone(), tails, question: Question::default(), detector })
     }
 
     fn secret(&self) -> Option<&Secret> {
@@ -112,6 +123,8 @@ impl Plan for Settings {
 struct Canary {
     settings: Settings,
     tails: Vec<LogTail>,
+    /// Where the journal is asked.
+    question: Question,
     detector: Detector,
 }
 
@@ -130,7 +143,7 @@ impl Watcher for Canary {
             let files = self.settings.expect.iter().map(|path| path.display().to_string());
             let mut expected: Vec<Expected> = files.map(Expected::File).collect();
             if expected.is_empty() {
-                expected.push(Expected::Event);
+                expected.push(if self.settings.via == Via::Journal { Expected::Journal } else { Expected::Event });
             }
             self.detector.sent(now, nonce, (expected, sending));
         }
@@ -158,6 +171,9 @@ impl Canary {
                 }
             }
         }
+        if self.tails.is_empty() && self.settings.via == Via::Journal {
+            return self.look_in_the_journal(now);
+        }
         if self.tails.is_empty() {
             for nonce in self.detector.awaited() {
                 if around.arrived(&nonce).is_some() {
@@ -165,6 +181,30 @@ impl Canary {
                 }
             }
         }
+        None
+    }
+
+    /// Asks the journal for those that are awaited.
+    fn look_in_the_journal(&mut self, now: Moment) -> Option<Look> {
+        let awaited = self.detector.awaited();
+        if awaited.is_empty() && !self.question.is_open() {
+            return None;
+        }
+        let directory = self.settings.directory.as_ref().map(|directory| format!("--directory={directory}"));
+        let fields = format!("--output-fields={}", way::NONCE);
+        let nonces: Vec<String> = awaited.iter().map(|nonce| format!("{}={nonce}", way::NONCE)).collect();
+        let mut arguments = vec!["--no-pager", "--output=json", fields.as_str()];
+        arguments.extend(directory.as_deref());
+        arguments.extend(nonces.iter().map(String::as_str));
+        if let Err(error) = self.question.ask(now, &arguments) {
+            return Some(Look::blind(format!("journalctl: {error}"), "install systemd's journalctl"));
+        }
+        let said = self.question.answer.take()?;
+        let (complaint, lacks_right) = complaint(&said);
+        if lacks_right {
+            return Some(Look::blind(complaint, "the group systemd-journal"));
+        }
+        self.detector.arrived(now, 0, &String::from_utf8_lossy(&said.out));
         None
     }
 }

@@ -1,4 +1,4 @@
-//! The ways of a canary: into the kernel's audit, into the local syslog socket, into our own listener.
+//! The ways of a canary: into the kernel's audit, into the local socket of syslog or of the journal, into our own listener.
 
 use super::Settings;
 use super::detector::Stands;
@@ -19,6 +19,7 @@ const ROOM_WITHIN: Duration = Duration::from_millis(250);
 pub(crate) enum Via {
     Audit,
     Syslog,
+    Journal,
     Http,
 }
 
@@ -27,6 +28,7 @@ impl Via {
         match self {
             Via::Audit => "audit",
             Via::Syslog => "syslog",
+            Via::Journal => "journal",
             Via::Http => "http",
         }
     }
@@ -49,7 +51,9 @@ pub(crate) enum Sending {
 pub(crate) fn send(settings: &Settings, text: &str, nonce: &str) -> Sending {
     match settings.via {
         Via::Audit => audit(text),
-        Via::Syslog => syslog(settings, text),
+        // One line of facility `daemon`, severity `info`, as `logger` writes it.
+        Via::Syslog => local(settings, &format!("<30>balefire[{}]: {text}", process::own())),
+        Via::Journal => local(settings, &entry(text, nonce)),
         Via::Http => match http::post(&settings.url, settings.token.as_ref(), &http::incident(nonce)) {
             Ok(()) => Sending::Sent,
             Err(error) => Sending::Refused(error.to_string()),
@@ -69,10 +73,17 @@ fn audit(text: &str) -> Sending {
     Sending::Blind { why: error.to_string(), cure: cure.to_owned() }
 }
 
-/// One line of facility `daemon`, severity `info`, as `logger` writes it.
-fn syslog(settings: &Settings, text: &str) -> Sending {
+/// An entry in the journal's own form (systemd's "Native Journal Protocol"): the nonce is a field, by which it is found.
+fn entry(text: &str, nonce: &str) -> String {
+    format!("MESSAGE={text}\nPRIORITY=6\nSYSLOG_IDENTIFIER=balefire\n{NONCE}={nonce}\n")
+}
+
+/// The field of the journal that has the nonce.
+pub(super) const NONCE: &str = "BALEFIRE_CANARY";
+
+/// To the local socket.
+fn local(settings: &Settings, line: &str) -> Sending {
     let path = settings.socket.display();
-    let line = format!("<30>balefire[{}]: {text}", process::own());
     let sent = UnixDatagram::unbound().and_then(|socket| {
         // A logger that hangs must not hang us; one that is only busy makes room meanwhile.
         socket.set_write_timeout(Some(ROOM_WITHIN))?;
