@@ -80,6 +80,14 @@ fn nothing_is_overwritten_unless_that_is_said() {
 }
 
 #[test]
+fn standard_output_has_the_report_and_is_no_place_for_the_configuration() {
+    let site = site();
+    let output = site.run(&["import", "cloudmarker", &site.path("cloudmarker.yaml").display().to_string(), "-o", "-"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("allowed: the path of a file") && !site.path("-").exists(), "{}", said(&output));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_no_empty_one() {
     let site = site();
     fs::remove_file(site.path("cloudmarker.yaml")).expect("it was there");

@@ -46,6 +46,10 @@ fn write(made: &[Made<'_>], secrets: &[SecretFile], directory: &str, force: bool
     let made = made.iter().map(|made| (made.path.clone(), made.text, 0o640));
     let hidden = secrets.iter().map(|secret| (PathBuf::from(&secret.path), secret.content.expose(), 0o600));
     let files: Vec<(PathBuf, &str, u32)> = made.chain(hidden).collect();
+    if files.iter().any(|(path, ..)| path == Path::new("-")) {
+        let text = "--output: found -, and standard output has the report; allowed: the path of a file";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     if let Some((path, _, _)) = files.iter().find(|(path, _, _)| path.exists()).filter(|_| !force) {
         let text = format!("{} is there already; allowed: another --output, or --force", path.display());
         return Err(Failure::new(Exit::Usage, text));
