@@ -140,6 +140,39 @@ fn a_canary_is_looked_for_behind_a_file_channel() {
     expect_resolved(&server, "canary:http", &lost);
 }
 
+/// To open a pipe that nobody writes to hangs, as a file of a dead network file system does.
+#[test]
+fn a_look_that_hangs_is_blind_and_the_other_watchers_go_on() {
+    let (listen, token) = (free_address(), "canary-token-1111");
+    let canary = format!("url: \"http://{listen}\", token: {token}, expect: [\"{{dir}}/log\"]");
+    let site = Site::new(&config(listen, (token, &canary)));
+    let mut server = site.start();
+    let pipe = site.path("log");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let blind = wait_for_state(&server, "canary:http", "blind");
+    assert!(blind["blind"]["why"].as_str().unwrap().contains("does not end"), "{blind}");
+    wait_for_told(&server, "canary:http", ("blind", "began"));
+    let looked = watcher(&server, "self.journal")["looked"].clone();
+    wait::within(PATIENCE, "the others look", || {
+        let now = watcher(&server, "self.journal")["looked"].clone();
+        if now == looked { Err(now.to_string()) } else { Ok(()) }
+    });
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    wait::within(PATIENCE, "its look has ended, and says what a pipe is good for", || {
+        let found = watcher(&server, "canary:http");
+        if found["blind"]["why"].as_str().is_some_and(|why| why.contains("seek")) {
+            Ok(())
+        } else {
+            Err(found.to_string())
+        }
+    });
+    server.kill();
+    drop(writer);
+    let mut server = site.start();
+    wait_for_state(&server, "self.journal", "ok");
+    assert!(server.terminate().success(), "what hangs keeps nobody from starting and stopping");
+}
+
 /// An rsyslogd with a local socket of its own, that writes into one file.
 struct Logger {
     dir: TempDir,

@@ -1,16 +1,20 @@
 //! The register of what is expected, and the watchers that look: which is due, what a look changes, and what is to be made
 //! durable of it. Sends nothing and waits for nothing.
 
+mod looking;
+
+use super::hands::Hands;
 use super::incident::{self, Subject};
 use super::note::{Drill, Note, Retired};
 use super::status::{Looked, Published, Status};
+use super::unbegun::Unbegun;
 use crate::config::Watching;
 use balefire_model::record::InputRead;
 use balefire_model::{Incident, IncidentId};
-use balefire_watch::{Around, Board, Change, Look, Moment, Rules, Watched, Watcher, What};
+use balefire_watch::{Around, Board, Change, Moment, Rules, Watched, Watcher, What};
 use jiff::SignedDuration;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +63,16 @@ struct Seat {
 
 struct Running {
     watched: Watched,
-    watcher: Box<dyn Watcher>,
+    /// None while its look does not end.
+    watcher: Option<Box<dyn Watcher>>,
     due: Duration,
+}
+
+impl Running {
+    /// What it remembers; what is known of that while its look does not end.
+    fn memory(&self, known: Option<&Value>) -> Option<Value> {
+        self.watcher.as_ref().map_or_else(|| known.cloned(), |watcher| watcher.memory())
+    }
 }
 
 /// All watchers.
@@ -70,6 +82,8 @@ pub(super) struct Desk {
     drill_every: Option<Duration>,
     published: Published,
     ticked: Option<Duration>,
+    /// Who lets them look; none: we ourselves.
+    hands: Option<Hands>,
 }
 
 impl Desk {
@@ -83,7 +97,12 @@ impl Desk {
             }
             seats.insert(name, Seat { note, running: None, saved: now.boot, looked: Looked::default() });
         }
-        Desk { board, seats, drill_every: None, published, ticked: None }
+        Desk { board, seats, drill_every: None, published, ticked: None, hands: None }
+    }
+
+    /// Watchers look by other hands from now on.
+    pub(super) fn look_by(&mut self, hands: Hands) {
+        self.hands = Some(hands);
     }
 
     /// Brings a configuration into force. What is the same goes on as it is; what is not there any more stays expected.
@@ -136,11 +155,11 @@ impl Desk {
             seat.note = Note::new(now.wall);
         }
         if let Some(running) = &seat.running {
-            seat.note.memory = running.watcher.memory().or(seat.note.memory.take());
+            seat.note.memory = running.memory(None).or(seat.note.memory.take());
         }
         watched.kind.clone_into(&mut seat.note.kind);
         seat.note.target.clone_from(&watched.target);
-        let watcher = watched.plan.begin(seat.note.memory.as_ref());
+        let watcher = Some(Unbegun::watcher(&watched.plan, seat.note.memory.as_ref()));
         seat.running = Some(Running { watched: watched.clone(), watcher, due: now.boot });
         let changes = self.board.readmit(now, name);
         (is_new || !changes.is_empty()).then(|| self.settle(now, name, changes)).flatten()
@@ -150,21 +169,21 @@ impl Desk {
     fn rest(&mut self, name: &str) {
         let Some(seat) = self.seats.get_mut(name) else { return };
         if let Some(running) = seat.running.take() {
-            seat.note.memory = running.watcher.memory().or(seat.note.memory.take());
+            seat.note.memory = running.memory(None).or(seat.note.memory.take());
         }
     }
 
     /// Lets those look whose time has come, or all of them, and does what else is due.
     pub(super) fn round(&mut self, clock: &dyn Fn() -> Moment, around: &dyn Around, is_all: bool) -> Vec<Outgoing> {
         let now = clock();
-        let is_due = |running: &Running| is_all || running.due <= now.boot;
+        let is_due = |running: &Running| running.watcher.is_some() && (is_all || running.due <= now.boot);
         let due: Vec<String> = self
             .seats
             .iter()
             .filter(|(_, seat)| seat.running.as_ref().is_some_and(is_due))
             .map(|(name, _)| name.clone())
             .collect();
-        let mut outgoing: Vec<Outgoing> = due.iter().filter_map(|name| self.look(clock, around, name)).collect();
+        let mut outgoing = self.let_look(&due, clock, around);
         let now = clock();
         if self.ticked.is_none_or(|ticked| now.boot.saturating_sub(ticked) >= ROUND_MAX) {
             self.ticked = Some(now.boot);
@@ -180,30 +199,6 @@ impl Desk {
             outgoing.extend(self.drill_in_time(now));
             outgoing.extend(self.keep_memory(now));
         }
-        outgoing
-    }
-
-    fn look(&mut self, clock: &dyn Fn() -> Moment, around: &dyn Around, name: &str) -> Option<Outgoing> {
-        let seat = self.seats.get_mut(name)?;
-        let running = seat.running.as_mut()?;
-        let begin = clock();
-        let looked = catch_unwind(AssertUnwindSafe(|| (running.watcher.look(begin, around), running.watcher.next())));
-        let now = clock();
-        let (look, next) = looked.unwrap_or_else(|_| {
-            tracing::error!(watcher = name, "a look failed by a fault of our own; the watcher begins anew");
-            // What it remembers may be what it fell over.
-            running.watcher = running.watched.plan.begin(None);
-            let cure = "a new version of balefire; please report what the log says of it";
-            (Look::blind("its look failed by a fault of balefire's own", cure), None)
-        });
-        running.due = now.boot + next.unwrap_or(running.watched.every).max(Duration::from_millis(10));
-        let round_trip = running.watcher.round_trip();
-        seat.looked = Looked { at: Some(now.wall), took: now.since(begin), round_trip };
-        let before = self.board.standing(name).map(|standing| standing.state);
-        let changes = self.board.take(now, name, look);
-        let has_changed = !changes.is_empty() || self.board.standing(name).map(|standing| standing.state) != before;
-        let outgoing = if has_changed { self.settle(now, name, changes) } else { None };
-        self.publish(name);
         outgoing
     }
 
@@ -236,7 +231,7 @@ impl Desk {
             seat.note.standing = standing.clone();
         }
         if let Some(running) = &seat.running {
-            seat.note.memory = running.watcher.memory();
+            seat.note.memory = running.memory(seat.note.memory.as_ref());
         }
         seat.saved = now.boot;
         let note = seat.note.write(name, now.wall);
@@ -249,7 +244,7 @@ impl Desk {
         let mut changed = None;
         for (name, seat) in self.seats.iter_mut().filter(|(_, seat)| is_old(seat)) {
             let Some(running) = &seat.running else { continue };
-            if running.watcher.memory() != seat.note.memory {
+            if running.memory(seat.note.memory.as_ref()) != seat.note.memory {
                 changed = Some(name.clone());
                 break;
             }
@@ -260,8 +255,9 @@ impl Desk {
 
     /// The notes whose memory has changed, before we stop.
     pub(super) fn close(&mut self, now: Moment) -> Vec<Outgoing> {
-        let has_changed =
-            |seat: &Seat| seat.running.as_ref().is_some_and(|running| running.watcher.memory() != seat.note.memory);
+        let has_changed = |seat: &Seat| {
+            seat.running.as_ref().is_some_and(|running| running.memory(seat.note.memory.as_ref()) != seat.note.memory)
+        };
         let changed = self.seats.iter().filter(|(_, seat)| has_changed(seat)).map(|(name, _)| name.clone());
         changed.collect::<Vec<_>>().iter().filter_map(|name| self.settle(now, name, Vec::new())).collect()
     }
@@ -346,7 +342,10 @@ impl Desk {
     /// How long nothing is due; none where nothing ever is.
     pub(super) fn until_due(&self, now: Moment) -> Option<Duration> {
         let is_idle = self.seats.values().all(|seat| seat.running.is_none() && seat.note.retired.is_some());
-        let due = self.seats.values().filter_map(|seat| Some(seat.running.as_ref()?.due.saturating_sub(now.boot)));
+        let due = self.seats.values().filter_map(|seat| {
+            let running = seat.running.as_ref().filter(|running| running.watcher.is_some())?;
+            Some(running.due.saturating_sub(now.boot))
+        });
         (!is_idle).then(|| due.min().unwrap_or(ROUND_MAX).min(ROUND_MAX))
     }
 

@@ -2,19 +2,23 @@
 
 use super::super::note;
 use super::*;
+use crate::clock;
 use balefire_model::Severity;
-use balefire_watch::{Failure, Heard, Own, Packs, Plan, State};
+use balefire_watch::{Failure, Heard, Look, Own, Packs, Plan, State};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 
 /// What is seen, and how often it was looked at.
 #[derive(Debug, Default)]
 struct Scene {
     sees: Mutex<Option<&'static str>>,
     looks: AtomicU64,
+    /// Whether a look that hangs may end.
+    may_end: Mutex<bool>,
+    ends: Condvar,
 }
 
 /// Debug forms of equal settings are equal: the scene is none of them.
@@ -47,6 +51,11 @@ impl Watcher for Seer {
         let sees = *self.scene.sees.lock().unwrap();
         match sees {
             None => Look::ok("it grows"),
+            Some("hang") => {
+                let waiting = self.scene.ends.wait_while(self.scene.may_end.lock().unwrap(), |may_end| !*may_end);
+                drop(waiting.unwrap());
+                Look::ok("it answers again")
+            }
             Some("panic") => panic!("a fault of our own"),
             Some("blind") => Look::blind("EPERM", "CAP_AUDIT_READ"),
             Some(id) => Look::of(vec![Failure::new(id, Severity::High, "it is gone")], ""),
@@ -237,7 +246,7 @@ fn a_reload_leaves_what_is_the_same_alone_and_hands_its_memory_to_what_is_not() 
     bench.configure(4, &[("file:/a", 1)]);
     bench.round(4);
     let running = bench.desk.seats["file:/a"].running.as_ref().unwrap();
-    assert_eq!(running.watcher.memory(), Some(2.into()));
+    assert_eq!(running.memory(None), Some(2.into()));
 }
 
 #[test]
@@ -301,4 +310,58 @@ fn drills_by_the_timetable_take_each_watcher_in_its_turn_and_go_on_after_a_resta
     bench.round(2020);
     bench.round(3003);
     assert_eq!(drilled(&bench), ["file:/a", "file:/b", "file:/a"]);
+}
+
+#[test]
+fn a_look_that_hangs_is_blind_keeps_no_other_from_looking_and_goes_on_where_it_was() {
+    let (bad, good) = (Arc::<Scene>::default(), Arc::<Scene>::default());
+    let mut both = watching(&bad, &[("file:/a", 0)]);
+    both.watched.extend(watching(&good, &[("file:/b", 0)]).watched);
+    let mut desk = Desk::new(clock::moment(), BTreeMap::new(), Published::default());
+    drop(desk.configure(clock::moment(), Some(&both)));
+    desk.look_by(Hands::new(Arc::new(Nothing), clock::moment, Duration::from_millis(300)));
+    let state = |desk: &Desk, name: &str| desk.board.standing(name).unwrap().state;
+    drop(desk.round(&clock::moment, &Nothing, true));
+    assert_eq!((state(&desk, "file:/a"), state(&desk, "file:/b")), (State::Ok, State::Ok));
+    *bad.sees.lock().unwrap() = Some("hang");
+    let told = desk.round(&clock::moment, &Nothing, true);
+    assert_eq!(state(&desk, "file:/a"), State::Blind);
+    assert!(told.iter().any(|told| told.watcher == "file:/a" && told.incidents[0].detected_by == "watch.blind"));
+    assert_eq!(desk.seats["file:/a"].note.memory, Some(1.into()), "what it remembered is not lost");
+    assert_eq!(good.looks.load(Ordering::Relaxed), 2);
+    drop(desk.round(&clock::moment, &Nothing, true));
+    assert_eq!(
+        (good.looks.load(Ordering::Relaxed), bad.looks.load(Ordering::Relaxed)),
+        (3, 2),
+        "it is not asked twice"
+    );
+    *bad.may_end.lock().unwrap() = true;
+    bad.ends.notify_all();
+    let begin = clock::monotonic();
+    while state(&desk, "file:/a") != State::Ok {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is back and was not seen");
+        std::thread::yield_now();
+        drop(desk.round(&clock::moment, &Nothing, false));
+    }
+    let running = desk.seats["file:/a"].running.as_ref().unwrap();
+    assert_eq!(running.memory(None), Some(2.into()), "it is the same watcher");
+}
+
+#[test]
+fn one_that_was_changed_while_its_look_hung_is_the_new_one() {
+    let scene = Arc::<Scene>::default();
+    let mut desk = Desk::new(clock::moment(), BTreeMap::new(), Published::default());
+    drop(desk.configure(clock::moment(), Some(&watching(&scene, ONE))));
+    desk.look_by(Hands::new(Arc::new(Nothing), clock::moment, Duration::from_millis(100)));
+    *scene.sees.lock().unwrap() = Some("hang");
+    drop(desk.round(&clock::moment, &Nothing, true));
+    *scene.sees.lock().unwrap() = None;
+    drop(desk.configure(clock::moment(), Some(&watching(&scene, &[("file:/a", 7)]))));
+    drop(desk.round(&clock::moment, &Nothing, true));
+    assert_eq!(desk.board.standing("file:/a").unwrap().state, State::Ok);
+    *scene.may_end.lock().unwrap() = true;
+    scene.ends.notify_all();
+    drop(desk.round(&clock::moment, &Nothing, true));
+    let running = desk.seats["file:/a"].running.as_ref().unwrap();
+    assert!(running.watcher.is_some() && format!("{:?}", running.watched.plan).contains("level: 7"));
 }

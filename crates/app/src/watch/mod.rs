@@ -3,6 +3,7 @@
 
 mod around;
 mod desk;
+mod hands;
 mod heard;
 mod incident;
 mod note;
@@ -12,6 +13,7 @@ mod rows;
 mod runner;
 mod status;
 mod teller;
+mod unbegun;
 
 pub(crate) use around::Surroundings;
 pub(crate) use desk::Refusal;

@@ -3,6 +3,7 @@
 use super::Durable;
 use super::around::Surroundings;
 use super::desk::{Desk, Outgoing, Refusal};
+use super::hands::Hands;
 use super::note::Note;
 use super::status::Published;
 use super::teller::Parcel;
@@ -16,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// A look should take less than a second; one that takes longer than this on a busy machine hangs.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Answers whoever ordered, and gives them something to wait for.
 type Reply<T> = oneshot::Sender<Result<(T, Durable), Refusal>>;
@@ -68,6 +72,7 @@ impl Runner {
         let now = clock::moment();
         let mut desk = Desk::new(now, notes, published);
         let begun = desk.configure(now, config.watch.as_ref());
+        desk.look_by(Hands::new(Arc::new(around.clone()), clock::moment, LOOK_TIME_MAX));
         Runner { desk, begun, around, orders, parcels, beat: Beat::default() }
     }
 
