@@ -79,6 +79,31 @@ fn a_log_that_is_gone_or_open_to_everybody_is_told() {
 }
 
 #[test]
+fn what_auditd_says_in_the_system_log_is_told_over_a_restart_until_its_own_log_grows() {
+    let site = site("auditd: {messages: \"{dir}/syslog\", log: \"{dir}/audit.log\"}");
+    let (syslog, log) = (site.path("syslog"), site.path("audit.log"));
+    let says = |program: &str, text: &str| append(&syslog, &format!("Nov 22 08:00:00 web {program}: {text}\n"));
+    let suspended = "Audit daemon is suspending logging due to no space left on logging partition.";
+    append(&log, "type=SYSCALL msg=audit(1732305600.123:6): arch=c000003e syscall=83\n");
+    says("auditd[812]", suspended);
+    let mut server = site.start();
+    wait::until("what was said before is old, and what another program says is not the word of auditd", || {
+        says("sshd[9]", &format!("Invalid user auditd[812]: {suspended}"));
+        let watcher = watcher(&server, "auditd.messages");
+        if watcher["state"] == "ok" { Ok(()) } else { Err(watcher.to_string()) }
+    });
+    says("auditd[812]", suspended);
+    wait_failing(&server, "auditd.messages", "audit.suspended");
+    wait_incidents(&server, "audit.suspended", 1);
+    server.terminate();
+    says("auditd[812]", "Audit daemon resumed logging.");
+    let server = site.start();
+    wait_failing(&server, "auditd.messages", "audit.suspended");
+    append(&log, "type=SYSCALL msg=audit(1732305601.123:7): arch=c000003e syscall=83\n");
+    wait_ok(&server, "auditd.messages");
+}
+
+#[test]
 fn rsyslog_that_loses_messages_is_told_though_its_own_counters_of_failure_stay_at_zero() {
     // A target where nobody listens, behind a queue that is too small.
     let rsyslog = Impstats::start(

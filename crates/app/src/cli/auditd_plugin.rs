@@ -4,6 +4,7 @@
 use super::client::{Question, Reach};
 use super::output::Output;
 use super::{Exit, Failure, Place};
+use crate::watch::PLUGIN;
 use crate::{clock, environment};
 use balefire_model::text::one_line;
 use balefire_watch::{Plugin, PluginEnd, PluginTold};
@@ -157,7 +158,7 @@ fn incident(told: &PluginTold, host: &str) -> Value {
     let matter = |id: &str| format!("auditd-plugin {id} {host}");
     match told {
         PluginTold::Began(failure) => {
-            let mut labels = json!({ "watcher": "auditd-plugin", "failure": failure.id, "change": "began" });
+            let mut labels = json!({ "watcher": PLUGIN, "failure": failure.id, "change": "began" });
             for (name, value) in &failure.labels {
                 labels[name] = json!(value);
             }
@@ -180,7 +181,7 @@ fn incident(told: &PluginTold, host: &str) -> Value {
             "fingerprint": matter(id),
             "nist_controls": ["3.3.4"],
             "timestamp": at,
-            "labels": { "watcher": "auditd-plugin", "failure": id, "change": "over" },
+            "labels": { "watcher": PLUGIN, "failure": id, "change": "over" },
         }),
     }
 }

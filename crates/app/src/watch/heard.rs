@@ -28,8 +28,11 @@ const PREFIX: &str = "heartbeat/";
 /// The source of what comes over the Unix socket: whoever may write to that is on this machine and may do everything.
 const LOCAL: &str = "socket";
 
-/// What auditd's plugin says when auditd is gone, and the watcher that sees the same.
-const PLUGIN_RULE: &str = "auditd-plugin.audit.owner_lost";
+/// As whose word the plugin of auditd tells what it sees.
+pub(crate) const PLUGIN: &str = "auditd-plugin";
+
+/// What it says when auditd is gone, and the watcher that sees the same.
+const GONE: &str = "audit.owner_lost";
 const OWNER: &str = "kernel.owner";
 
 /// So long after its last question the watcher is taken for one that looks; it does so every second.
@@ -207,7 +210,8 @@ impl Inner {
 }
 
 fn is_of_plugin(incident: &Incident) -> bool {
-    incident.detected_by == PLUGIN_RULE
+    let says = |name: &str, value: &str| incident.labels.get(name).is_some_and(|found| found == value);
+    says("watcher", PLUGIN) && says("failure", GONE) && says("change", "began")
 }
 
 #[cfg(test)]
@@ -234,20 +238,22 @@ mod tests {
     #[test]
     fn what_the_plugin_of_this_machine_says_is_handed_over_to_a_watcher_that_looks_and_only_then() {
         let heard = HeardOf::default();
-        let said = |source: &str, rule: &str| {
+        let said = |source: &str, failure: &str| {
             let mut incident = sample(clock::now());
-            (incident.detected_by, incident.severity) = (rule.to_owned(), Severity::Critical);
+            incident.severity = Severity::Critical;
+            let labels = [("watcher", PLUGIN), ("failure", failure), ("change", "began")];
+            incident.labels.extend(labels.map(|(name, value)| (name.to_owned(), value.to_owned())));
             heard.hand_over(source, &mut incident);
             let severity = incident.severity;
             heard.note(source, Count::of(&[Arc::new(incident)]));
             severity
         };
-        assert_eq!(said("socket", PLUGIN_RULE), Severity::Critical, "nobody looks");
+        assert_eq!(said("socket", GONE), Severity::Critical, "nobody looks");
         assert!(!heard.plugin_told());
-        assert_eq!(said("web", PLUGIN_RULE), Severity::Critical, "it may be of another machine");
-        assert_eq!(said("socket", "auditd-plugin.audit.suspended"), Severity::Critical);
+        assert_eq!(said("web", GONE), Severity::Critical, "it may be of another machine");
+        assert_eq!(said("socket", "audit.suspended"), Severity::Critical);
         assert!(!heard.plugin_told());
-        assert_eq!(said("socket", PLUGIN_RULE), Severity::Info);
+        assert_eq!(said("socket", GONE), Severity::Info);
         assert!(heard.plugin_told() && !heard.plugin_told());
     }
 

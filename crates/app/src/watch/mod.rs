@@ -17,7 +17,7 @@ mod unbegun;
 
 pub(crate) use around::Surroundings;
 pub(crate) use desk::Refusal;
-pub(crate) use heard::{Count, HeardOf};
+pub(crate) use heard::{Count, HeardOf, PLUGIN};
 pub(crate) use incident::sample;
 pub(crate) use once::once;
 pub(crate) use rows::RowsSeen;
