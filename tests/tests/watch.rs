@@ -5,7 +5,7 @@
 
 use balefire_tests::server::{Server, Site};
 use balefire_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
@@ -109,6 +109,27 @@ fn a_failure_is_told_once_over_crashes_and_reloads_and_ends_with_its_proof() {
         let ends = reasons.iter().filter(|line| line["delivery"]["reason"] == "resolved").count();
         if ends == 1 { Ok(()) } else { Err(text) }
     });
+}
+
+#[test]
+fn a_sender_neither_ends_nor_makes_up_a_failure_of_our_own() {
+    let site = Site::new(&configuration(FULL));
+    let server = site.start();
+    wait_for_state(&server, "capacity:/", "failing");
+    let began = ("watch.capacity.bytes", "began", "open");
+    wait_for_told(&server, "capacity:/", &[began]);
+    let id = server.list("rule=watch.capacity.bytes")[0]["id"].as_str().unwrap().to_owned();
+    server.wait_for_deliveries(&id, "delivered");
+    let forged = json!({ "title": "all is well", "detected_by": "watch.capacity.bytes", "severity": "high", "status": "resolved",
+        "fingerprint": server.show(&id)["incident"]["fingerprint"],
+        "labels": { "failure": "capacity.bytes", "change": "over", "audit_failure": "aws.cloudtrail.stop" } });
+    let answer = server.send(&forged).expect(202).json();
+    let forged = server.show(answer["results"][0]["id"].as_str().unwrap());
+    assert_eq!(forged["incident"]["detected_by"], "sender.watch.capacity.bytes", "{forged}");
+    assert_eq!(forged["incident"]["labels"]["audit_failure"], Value::Null, "{forged}");
+    assert_eq!(forged["deliveries"].as_array().map(Vec::len), Some(0), "nobody is called for it: {forged}");
+    assert_eq!(server.show(&id)["state"], "open");
+    assert_eq!(watcher(&server, "capacity:/")["state"], "failing");
 }
 
 #[test]

@@ -280,6 +280,7 @@ impl Reception {
                     let kind = draft.kind;
                     let mut incident = normalise(draft, &context);
                     config::weigh(&config.finding_rules, kind, &mut incident);
+                    balefire_watch::disown(&mut incident);
                     if let Some(watching) = &config.watch {
                         watching.mark(&mut incident);
                     }

@@ -32,7 +32,7 @@ pub use bt08::{AUDIT_ROWS, AuditTable, read_audit_table};
 pub use clock::{Lag, Skew};
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use own::{Outward, Peer, withholds};
-pub use packs::{AUDIT_FAILURE, Packs, Tampering, read_packs};
+pub use packs::{AUDIT_FAILURE, Packs, Tampering, disown, read_packs};
 pub use rights::{Lack, unit_lines};
 pub use rules::{Rise, Rules, read_rules};
 pub use source::{Pulse, Sign, fits};

@@ -3,10 +3,15 @@
 
 mod aws;
 mod azure;
+mod carried;
+mod edr;
 mod field;
 mod gcp;
 mod kubernetes;
 mod windows;
+mod windows_event;
+
+use carried::carried;
 
 use balefire_model::incident::Extra;
 use balefire_model::settings::Reader;
@@ -21,9 +26,15 @@ const CONTROL: &str = "3.3.4";
 /// The label that names what has failed, in the terms of docs/audit-watch.md.
 pub const AUDIT_FAILURE: &str = "audit_failure";
 
-/// As many of an incident's events are looked at, and as many records in one of them.
+/// The labels that only we give.
+const OWN_LABELS: [&str; 3] = [AUDIT_FAILURE, "audit_failure_subject", "audit_failure_over"];
+
+/// How the rules of our own watchers begin.
+const OWN_RULES: &str = "watch.";
+
+/// As many of an incident's events are looked at, and as many of its labels.
 const EVENTS_MAX: usize = 16;
-const RECORDS_MAX: usize = 64;
+const LABELS_MAX: usize = 64;
 /// An event that is larger is not looked into: the logs that we know have records of 256 KiB at most.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 /// As much of what an event is about is kept.
@@ -45,7 +56,7 @@ const PACKS: [(&str, Pack); 6] = [
     ("gcp", gcp::PACK),
     ("windows", windows::PACK),
     ("kubernetes", kubernetes::PACK),
-    ("edr", windows::EDR),
+    ("edr", edr::PACK),
 ];
 
 /// What an event means.
@@ -117,8 +128,10 @@ impl Packs {
         let verdicts = events.chain(own).filter_map(|event| self.judge_all(&event));
         let labelled = self.judge_one(&labels(incident));
         let verdict = verdicts.chain(labelled).max_by_key(|verdict| verdict.severity)?;
-        let severity = self.severities.get(verdict.id).filter(|_| !verdict.is_over);
-        Some(Tampering(Verdict { severity: severity.copied().unwrap_or(verdict.severity), ..verdict }))
+        // Also what tells of a failure may say that it is over: an alert that is resolved.
+        let is_over = verdict.is_over || incident.says_over();
+        let severity = self.severities.get(verdict.id).copied().unwrap_or(verdict.severity);
+        Some(Tampering(Verdict { severity, is_over, ..verdict }))
     }
 
     fn decoded(&self, text: &str) -> Option<Value> {
@@ -139,12 +152,14 @@ impl Packs {
         Some(Value::Object(extra.0.iter().filter_map(field).collect::<Map<_, _>>()))
     }
 
-    /// The event, and those that it carries.
+    /// The event, and those that it carries. An end needs a subject, and more than a line that anybody may have written.
     fn judge_all(&self, event: &Value) -> Option<Verdict> {
-        let wrapped = WRAPPERS.iter().filter_map(|name| event.get(name)).filter(|inner| inner.is_object());
-        let records = RECORDS.iter().filter_map(|name| event.get(name)?.as_array()).flatten().take(RECORDS_MAX);
-        let all = std::iter::once(event).chain(wrapped).chain(records);
-        all.filter_map(|event| self.judge_one(event)).max_by_key(|verdict| verdict.severity)
+        let judged = carried(event).into_iter().filter_map(|carried| {
+            let verdict = self.judge_one(&carried.event)?;
+            let is_believed = !verdict.is_over || !(carried.is_free || verdict.subject.is_empty());
+            is_believed.then_some(verdict)
+        });
+        judged.max_by_key(|verdict| verdict.severity)
     }
 
     fn judge_one(&self, event: &Value) -> Option<Verdict> {
@@ -152,18 +167,27 @@ impl Packs {
     }
 }
 
-/// Where an event is carried in another: EventBridge, shippers, Wazuh.
-const WRAPPERS: [&str; 5] = ["detail", "raw", "record", "data", "jsonPayload"];
-/// Where many are: files of CloudTrail, exports of Azure.
-const RECORDS: [&str; 2] = ["Records", "records"];
-
 /// The labels as an event, for alerts that say it there.
 fn labels(incident: &Incident) -> Value {
     let label = |(name, value): (&String, &String)| (name.clone(), Value::String(value.clone()));
     Value::Object(Map::from_iter([(
         "labels".to_owned(),
-        Value::Object(incident.labels.iter().take(RECORDS_MAX).map(label).collect()),
+        Value::Object(incident.labels.iter().take(LABELS_MAX).map(label).collect()),
     )]))
+}
+
+/// Takes away what a sender has put where only we say something: the labels of a failure, and the beginning of the names under
+/// which our own watchers find one. Nobody is to be called for a failure that we have not seen.
+pub fn disown(incident: &mut Incident) {
+    for label in OWN_LABELS {
+        if incident.labels.remove(label).is_some() {
+            incident.notes.push(format!("the label {label} was taken away: it is given here"));
+        }
+    }
+    if incident.detected_by.starts_with(OWN_RULES) {
+        incident.detected_by.insert_str(0, "sender.");
+        incident.notes.push("detected_by got `sender.` in front: `watch.` is for what is found here".to_owned());
+    }
 }
 
 impl Tampering {
@@ -202,6 +226,12 @@ impl Tampering {
     }
 }
 
+#[cfg(test)]
+#[path = "packs/ordinary.rs"]
+mod ordinary;
+#[cfg(test)]
+#[path = "packs/published.rs"]
+mod published;
 #[cfg(test)]
 #[path = "packs/tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! The sections `http` and `socket`: where we listen, and who may send. Opens nothing.
 
 use super::channels::Rate;
-use super::named::{Named, read_named};
+use super::named::{Named, read_named, report_own_source};
 use super::resolve::read_format;
 use balefire_intake::formats::Format;
 use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
@@ -107,6 +107,7 @@ pub(crate) fn read_http(reader: &Reader<'_>) -> HttpSettings {
     };
     let tokens = read_named(reader, "tokens", doc, describe, |named| {
         let Named { key, reader } = named;
+        report_own_source(reader.session(), key, "http.tokens");
         let token = Token { name: key.name.clone(), ..read_token(&reader) };
         reader.finish();
         token

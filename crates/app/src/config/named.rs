@@ -1,5 +1,6 @@
 //! Mappings with names of the user's own, each a mapping of fixed names: channels, inputs, tokens. Knows none of them.
 
+use balefire_engine::OWN_SOURCE;
 use balefire_model::settings::{FieldDoc, Key, Node, Problem, Reader, Session, Shape, Value, suggest};
 use std::collections::HashMap;
 
@@ -44,6 +45,15 @@ pub(crate) fn read_named<'a, T>(
             read(Named { key, reader: Reader::new(session, node, &path) })
         })
         .collect()
+}
+
+/// Reports a source whose name is that of what we tell ourselves: what it sends would pass for ours.
+pub(crate) fn report_own_source(session: &Session<'_>, key: &Key, path: &str) {
+    if key.name == OWN_SOURCE {
+        let what = "the name is that of the source of what Balefire itself tells".to_owned();
+        let (place, path) = (key.place.clone(), format!("{path}.{OWN_SOURCE}"));
+        session.report(Problem { place, path, what, allowed: Some("any other name".to_owned()), hint: None });
+    }
 }
 
 /// Reports that a mapping must have exactly one of several keys. Where an unknown key stands in it, that is the better

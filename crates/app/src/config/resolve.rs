@@ -9,7 +9,7 @@ use super::history::read_history;
 use super::http::{Http, HttpSettings, LISTEN_FORM, Socket, parse_listen, read_http, read_socket};
 use super::internal_scan::read_internal_scan;
 use super::intervals::{ConfiguredInterval, read_intervals};
-use super::named::{Named, exactly_one, read_named};
+use super::named::{Named, exactly_one, read_named, report_own_source};
 use super::people::{People, read_people};
 use super::routes::read_routing;
 use super::runs::read_runs;
@@ -187,6 +187,7 @@ fn read_inputs(reader: &Reader<'_>) -> Vec<Input> {
     let describe = |sample: &Reader<'_>| drop(read_tail(sample));
     let inputs = read_named(reader, "inputs", doc, describe, |Named { key, reader }| {
         let path = format!("inputs.{}", key.name);
+        report_own_source(reader.session(), key, "inputs");
         let chosen = exactly_one(&reader, &path, &[("tail", ())], &[]);
         let tail = read_tail(&reader);
         reader.finish();

@@ -1,7 +1,6 @@
 //! The mapping `runs.schedules`: commands that are started by a timetable, and what is taken from them. Starts nothing.
 
-use super::named::{Named, items_of, read_named, report, text_of};
-use balefire_engine::OWN_SOURCE;
+use super::named::{Named, items_of, read_named, report, report_own_source, text_of};
 use balefire_engine::schedule::{Overlap, Rules};
 use balefire_model::calendar::{CalendarError, TimeOfDay, Timetable};
 use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
@@ -54,12 +53,7 @@ pub(super) fn read_schedules(reader: &Reader<'_>, local: &TimeZone) -> Vec<Sched
                of their records. See docs/schedules.md.";
     let describe = |sample: &Reader<'_>| drop(read_schedule(sample, String::new(), local));
     let schedules = read_named(reader, "schedules", doc, describe, |Named { key, reader }| {
-        if key.name == OWN_SOURCE {
-            let what = "the name is that of the source of what Balefire itself tells".to_owned();
-            let (place, path) = (key.place.clone(), format!("runs.schedules.{OWN_SOURCE}"));
-            let allowed = Some("any other name".to_owned());
-            reader.session().report(Problem { place, path, what, allowed, hint: None });
-        }
+        report_own_source(reader.session(), key, "runs.schedules");
         let schedule = read_schedule(&reader, key.name.clone(), local);
         reader.finish();
         schedule

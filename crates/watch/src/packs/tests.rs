@@ -34,11 +34,11 @@ fn packs(settings: &Value) -> Result<Packs, Vec<String>> {
     if problems.is_empty() { Ok(packs) } else { Err(problems) }
 }
 
-fn all() -> Packs {
+pub(super) fn all() -> Packs {
     packs(&json!({ "packs": ["aws", "azure", "gcp", "windows", "kubernetes", "edr"] })).unwrap()
 }
 
-fn incident(event: &Value) -> Incident {
+pub(super) fn incident(event: &Value) -> Incident {
     let now: Timestamp = "2026-11-22T02:00:00Z".parse().unwrap();
     serde_json::from_value(json!({
         "id": IncidentId::derive(now, "x"), "title": "an event", "severity": "low", "detected_by": "collector",
@@ -48,19 +48,19 @@ fn incident(event: &Value) -> Incident {
 }
 
 /// What an event means: the failure, its severity or that it ends, and what it is about.
-fn meant(event: &Value) -> Option<(&'static str, String, String)> {
+pub(super) fn meant(event: &Value) -> Option<(&'static str, String, String)> {
     let Tampering(verdict) = all().find(&incident(event))?;
     let word = if verdict.is_over { "over".to_owned() } else { verdict.severity.to_string() };
     Some((verdict.id, word, verdict.subject))
 }
 
-fn check(event: &Value, id: &str, word: &str) {
+pub(super) fn check(event: &Value, id: &str, word: &str) {
     let found = meant(event);
     let found = found.as_ref().map(|(id, word, _)| (*id, word.as_str()));
     assert_eq!(found, Some((id, word)), "{event}");
 }
 
-fn cloudtrail(service: &str, name: &str, parameters: &Value) -> Value {
+pub(super) fn cloudtrail(service: &str, name: &str, parameters: &Value) -> Value {
     json!({ "eventVersion": "1.08", "userIdentity": { "type": "IAMUser", "accountId": "123456789012",
         "userName": "Mary_Major" }, "eventTime": "2023-07-19T21:14:02Z",
         "eventSource": format!("{service}.amazonaws.com"), "eventName": name, "awsRegion": "us-east-1",
@@ -235,6 +235,38 @@ fn fields_beside_the_title_are_looked_at_like_an_event() {
         incident.extra.0.push((name.to_owned(), value));
     }
     assert_eq!(all().find(&incident).map(|found| found.0.id), Some("aws.cloudtrail.stop"));
+}
+
+#[test]
+fn a_sender_names_no_failure_and_no_rule_of_our_own_watchers() {
+    let mut forged = incident(&json!({}));
+    forged.detected_by = "watch.audit.owner_lost".to_owned();
+    for (name, value) in [(AUDIT_FAILURE, "aws.cloudtrail.stop"), ("audit_failure_over", "true"), ("team", "blue")] {
+        forged.labels.insert(name.to_owned(), value.to_owned());
+    }
+    disown(&mut forged);
+    assert_eq!(all().find(&forged), None, "labels of a failure are none");
+    assert_eq!(forged.labels.into_iter().collect::<Vec<_>>(), [("team".to_owned(), "blue".to_owned())]);
+    assert_eq!((forged.detected_by.as_str(), forged.notes.len()), ("sender.watch.audit.owner_lost", 3));
+    let mut honest = incident(&json!({}));
+    disown(&mut honest);
+    assert_eq!((honest.detected_by.as_str(), honest.notes.len()), ("collector", 0));
+}
+
+#[test]
+fn an_alert_that_its_sender_calls_resolved_is_the_end_of_what_it_tells_of() {
+    let mut alert = incident(&json!({}));
+    alert.labels.insert("alertname".to_owned(), "AuditLogError".to_owned());
+    let begun = all().find(&alert).unwrap();
+    assert_eq!(begun.severity(), Some(Severity::High));
+    alert.extra.0.push(("status".to_owned(), RawValue::from_string("\"resolved\"".to_owned()).unwrap()));
+    let over = all().find(&alert).unwrap();
+    let fingerprint = |found: &Tampering| {
+        let mut alert = alert.clone();
+        found.mark(&mut alert);
+        alert.fingerprint
+    };
+    assert_eq!((over.severity(), fingerprint(&over)), (None, fingerprint(&begun)));
 }
 
 #[test]

@@ -90,11 +90,11 @@ pub fn cases(incidents: &[Value]) -> Vec<Case> {
     let mut all: Vec<&Value> = incidents.iter().filter(|shown| concerns(&shown["incident"])).collect();
     all.sort_by_key(|shown| (time(&shown["incident"]["received_at"]), text(&shown["incident"]["id"])));
     let mut cases: Vec<Case> = Vec::new();
-    // By fingerprint: the case that is not over.
-    let mut open: BTreeMap<String, usize> = BTreeMap::new();
+    // By fingerprint, and apart from what senders say, who can write any: the case that is not over.
+    let mut open: BTreeMap<(bool, String), usize> = BTreeMap::new();
     for shown in all {
         let incident = &shown["incident"];
-        let (matter, change) = (text(&incident["fingerprint"]), text(&incident["labels"]["change"]));
+        let (matter, change) = ((is_own(incident), text(&incident["fingerprint"])), change(&incident["labels"]));
         let known = open.get(&matter).copied().filter(|_| matches!(change.as_str(), "worse" | "over" | "began"));
         let place = known.unwrap_or_else(|| {
             cases.push(Case::begin(incident));
@@ -122,11 +122,21 @@ pub fn begins_before(incidents: &[Value], since: Timestamp) -> Option<Timestamp>
 
 /// Ours, what auditd mailed, and what is known as the switching off of logging.
 fn concerns(incident: &Value) -> bool {
-    let (source, rule) = (text(&incident["source"]), text(&incident["detected_by"]));
     let labels = &incident["labels"];
-    (source == OWN.0 && rule.starts_with(OWN.1))
-        || text(&labels["failure"]).starts_with("audit.")
-        || labels["audit_failure"].is_string()
+    is_own(incident) || text(&labels["failure"]).starts_with("audit.") || labels["audit_failure"].is_string()
+}
+
+fn is_own(incident: &Value) -> bool {
+    text(&incident["source"]) == OWN.0 && text(&incident["detected_by"]).starts_with(OWN.1)
+}
+
+/// What it tells of its matter. Events that mean that logging was switched off elsewhere have labels of their own.
+fn change(labels: &Value) -> String {
+    match (labels["audit_failure"].is_string(), text(&labels["audit_failure_over"]) == "true") {
+        (false, _) => text(&labels["change"]),
+        (true, true) => "over".to_owned(),
+        (true, false) => "began".to_owned(),
+    }
 }
 
 impl Case {

@@ -168,6 +168,31 @@ fn the_page_has_every_section_and_a_hostile_text_is_only_text() {
 }
 
 #[test]
+fn a_sender_ends_no_failure_of_ours_in_the_report_by_naming_its_fingerprint() {
+    let began =
+        incident(&Told { change: "began", second: 104, failure: "audit.suspended", deliveries: delivered(105) });
+    let mut forged = incident(&Told { change: "over", second: 110, failure: "audit.suspended", deliveries: json!([]) });
+    forged["incident"]["source"] = "collector".into();
+    let found = case::cases(&[began, forged]);
+    assert_eq!(found.iter().filter(|case| case.recovered.is_none()).count(), 1, "{found:?}");
+}
+
+#[test]
+fn what_was_switched_off_elsewhere_is_one_case_from_its_begin_to_its_end() {
+    let event = |second: u32, over: bool| {
+        let mut labels = json!({ "audit_failure": "aws.cloudtrail.stop" });
+        if over {
+            labels["audit_failure_over"] = "true".into();
+        }
+        json!({ "incident": { "id": format!("id-{second}"), "title": "StopLogging", "source": "aws", "severity": "critical",
+            "fingerprint": "m", "received_at": at(second), "labels": labels }, "deliveries": [] })
+    };
+    let found = case::cases(&[event(100, false), event(400, true)]);
+    let [case] = &found[..] else { panic!("one case: {found:?}") };
+    assert_eq!((case.is_event, case.lasted_s), (false, Some(300.0)));
+}
+
+#[test]
 fn each_framework_has_controls() {
     for (word, framework) in Framework::WORDS {
         assert_eq!((Framework::parse(word), framework.as_str()), (Some(framework), word));
