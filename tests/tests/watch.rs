@@ -133,6 +133,39 @@ fn a_sender_neither_ends_nor_makes_up_a_failure_of_our_own() {
 }
 
 #[test]
+fn records_of_windows_that_never_come_are_told_also_over_a_restart() {
+    let site = Site::new(&configuration("windows: [{source: http, wait: 1s}]"));
+    let mut server = site.start();
+    let send = |server: &Server, number: u32| {
+        let record = json!({ "EventID": 4624, "Channel": "Security", "Computer": "DC1", "EventRecordID": number });
+        server.send(&json!({ "title": "a logon", "severity": "info", "events": [record] })).expect(202);
+    };
+    let gaps = |server: &Server| -> Vec<String> {
+        let rows = server.list("rule=watch.windows.record_gap");
+        let title =
+            |row: &Value| server.show(row["id"].as_str().unwrap())["incident"]["title"].as_str().unwrap().to_owned();
+        let mut titles: Vec<String> = rows.iter().map(title).collect();
+        titles.sort();
+        titles
+    };
+    let wait_for_gaps = |server: &Server, expected: &[&str]| {
+        wait::until(&format!("{expected:?}"), || {
+            let gaps = gaps(server);
+            if gaps == expected { Ok(()) } else { Err(format!("{gaps:?}")) }
+        });
+    };
+    [10, 12, 11, 14].into_iter().for_each(|number| send(&server, number));
+    let first = "dc1: 1 records of the log security never came (13 to 13)";
+    wait_for_gaps(&server, &[first]);
+    wait_for_state(&server, "windows:http", "ok");
+    server.terminate();
+    let server = site.start();
+    // 15 and 16 were lost while nobody listened.
+    send(&server, 17);
+    wait_for_gaps(&server, &[first, "dc1: 2 records of the log security never came (15 to 16)"]);
+}
+
+#[test]
 fn what_is_over_is_resolved_also_where_repeats_are_not_looked_for() {
     let without = |watch: &str| format!("dedup: {{enabled: false}}\n{}", configuration(watch));
     let site = Site::new(&without(FULL));

@@ -157,7 +157,10 @@ impl Reception {
         }
         let put_before = incidents.len() - count;
         self.charge(parcel.source, count)?;
-        let heard = Count::of(&incidents[put_before..]);
+        let mut heard = Count::of(&incidents[put_before..]);
+        if self.config.borrow().watch.as_ref().is_some_and(|watching| watching.counts_records_of(parcel.source)) {
+            heard = heard.with_records(&incidents[put_before..]);
+        }
         let submission = Submission { incidents, idempotency: parcel.idempotency, read: parcel.read, test_of: None };
         let (ids, repeated) = self.submit(submission, parcel.body.len()).await?;
         if !repeated {

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "numbers for whoever runs it")]
 
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
-use balefire_watch::{Around, Heard, KINDS, Moment, Own, Sight, Watcher};
+use balefire_watch::{KINDS, Moment, Nobody, Sight, Watcher};
 use jiff::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::error::Error;
@@ -14,27 +14,6 @@ use std::time::Duration;
 
 /// As many looks are taken at each file, idle and growing.
 const LOOKS: u32 = 100;
-
-/// No engine runs here.
-struct Nothing;
-
-impl Around for Nothing {
-    fn source(&self, _: &str) -> Option<Heard> {
-        None
-    }
-
-    fn sources(&self) -> Vec<(String, Heard)> {
-        Vec::new()
-    }
-
-    fn nonce(&self) -> String {
-        String::new()
-    }
-
-    fn own(&self) -> Option<Own> {
-        None
-    }
-}
 
 fn duration(time: Timespec) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
@@ -64,7 +43,7 @@ fn begin(paths: &[String]) -> Result<Vec<Box<dyn Watcher>>, Box<dyn Error>> {
 fn look(watchers: &mut [Box<dyn Watcher>]) -> Result<Duration, Box<dyn Error>> {
     let before = duration(clock_gettime(ClockId::ProcessCPUTime));
     for watcher in watchers {
-        if let Sight::Failing(failures) = watcher.look(now(), &Nothing).sight {
+        if let Sight::Failing(failures) = watcher.look(now(), &Nobody).sight {
             return Err(failures[0].summary.clone().into());
         }
     }

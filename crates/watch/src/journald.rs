@@ -336,7 +336,9 @@ fn back_to(now: Moment, wall: Option<Timestamp>) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
     use crate::look::Sight;
+    use proptest::prelude::*;
 
     const SUPPRESSED: &str = "a596d6fe7bfa4994828e72309e95d61e";
     const STOP: &str = "d93fb3c9c24d451a97cea615ce59c00b";
@@ -426,5 +428,24 @@ mod tests {
         assert_eq!(journald.cursor, None);
         let empty = journald.hear(at(2), &said(&[]), &said(&[]));
         assert!(matches!(empty.sight, Sight::Blind { .. }), "nothing was seen to flow");
+    }
+
+    const GOOD: [&str; 2] = [
+        r#"{"MESSAGE_ID":"a596d6fe7bfa4994828e72309e95d61e","__REALTIME_TIMESTAMP":"1700000000000000","__CURSOR":"s=a;i=1","N_DROPPED":"18446744073709551615","UNIT":"ssh.service","MESSAGE":"x"}"#,
+        r#"{"MESSAGE_ID":"ec387f577b844b8fa948f33cad9a75e6","__REALTIME_TIMESTAMP":"1700000000000000","__CURSOR":"s=a;i=2","CURRENT_USE":"18446744073709551615","MAX_USE":"18446744073709551615","MESSAGE":[120,0]}"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn any_lines_are_heard(lines in prop::collection::vec(like(&GOOD), 0..8)) {
+            let mut journald = journald();
+            hear(&mut journald, at(1), &said(&lines));
+            hear(&mut journald, at(900), &said(&lines));
+        }
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |line| drop((notice(line), time(line))));
     }
 }

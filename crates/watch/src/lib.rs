@@ -11,12 +11,15 @@ mod canary;
 mod capacity;
 mod clock;
 mod file;
+#[cfg(test)]
+mod hostile;
 mod journald;
 mod kernel;
 mod look;
 mod own;
 mod packs;
 pub mod posture;
+mod record_gap;
 pub mod report;
 mod rights;
 mod rsyslog;
@@ -32,11 +35,12 @@ pub use bt08::{AUDIT_ROWS, AuditTable, read_audit_table};
 pub use clock::{Lag, Skew};
 pub use look::{Failure, Look, Loss, Moment, Sight};
 pub use own::{Outward, Peer, withholds};
-pub use packs::{AUDIT_FAILURE, Packs, Tampering, disown, read_packs};
+pub use packs::{AUDIT_FAILURE, Packs, Tampering, disown, log_records, read_packs};
+pub use record_gap::{LogRecord, LogRecords};
 pub use rights::{Lack, unit_lines};
 pub use rules::{Rise, Rules, read_rules};
 pub use source::{Pulse, Sign, fits};
-pub use watcher::{Around, CANARY, Heard, Kind, Own, Plan, Rows, Takes, Watched, Watcher};
+pub use watcher::{Around, CANARY, Heard, Kind, Nobody, Own, Plan, Rows, Takes, Watched, Watcher};
 
 /// Every kind that the section `watch` may name, in the order in which help lists them.
 pub static KINDS: &[Kind] = &[
@@ -50,6 +54,7 @@ pub static KINDS: &[Kind] = &[
     capacity::KIND,
     clock::KIND,
     source::KIND,
+    record_gap::KIND,
     bt08::KIND,
     own::KIND,
 ];

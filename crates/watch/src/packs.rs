@@ -13,6 +13,7 @@ mod windows_event;
 
 use carried::carried;
 
+use crate::record_gap::LogRecord;
 use balefire_model::incident::Extra;
 use balefire_model::settings::Reader;
 use balefire_model::text::{cut, one_line};
@@ -140,16 +141,10 @@ impl Packs {
         (text.len() <= EVENT_BYTES_MAX && is_known()).then(|| serde_json::from_str(text).ok()).flatten()
     }
 
-    /// The sender's other fields as one event.
+    /// The sender's other fields as one event, where they may be one.
     fn own_fields(&self, extra: &Extra) -> Option<Value> {
         let has = |text: &str| self.packs.iter().flat_map(|pack| pack.marks).any(|mark| text.contains(mark));
-        let bytes: usize = extra.0.iter().map(|(_, value)| value.get().len()).sum();
-        if bytes > EVENT_BYTES_MAX || !extra.0.iter().any(|(name, value)| has(name) || has(value.get())) {
-            return None;
-        }
-        let field =
-            |(name, value): &(String, Box<RawValue>)| Some((name.clone(), serde_json::from_str(value.get()).ok()?));
-        Some(Value::Object(extra.0.iter().filter_map(field).collect::<Map<_, _>>()))
+        extra.0.iter().any(|(name, value)| has(name) || has(value.get())).then(|| fields_of(extra)).flatten()
     }
 
     /// The event, and those that it carries. An end needs a subject, and more than a line that anybody may have written.
@@ -167,6 +162,14 @@ impl Packs {
     }
 }
 
+/// The sender's other fields as one event.
+fn fields_of(extra: &Extra) -> Option<Value> {
+    let bytes: usize = extra.0.iter().map(|(_, value)| value.get().len()).sum();
+    let field = |(name, value): &(String, Box<RawValue>)| Some((name.clone(), serde_json::from_str(value.get()).ok()?));
+    let fields = || Value::Object(extra.0.iter().filter_map(field).collect::<Map<_, _>>());
+    (bytes <= EVENT_BYTES_MAX).then(fields)
+}
+
 /// The labels as an event, for alerts that say it there.
 fn labels(incident: &Incident) -> Value {
     let label = |(name, value): (&String, &String)| (name.clone(), Value::String(value.clone()));
@@ -174,6 +177,30 @@ fn labels(incident: &Incident) -> Value {
         "labels".to_owned(),
         Value::Object(incident.labels.iter().take(LABELS_MAX).map(label).collect()),
     )]))
+}
+
+/// As many events of one incident are looked through for records of logs.
+const RECORDS_MAX: usize = 1000;
+
+/// The records of Windows' event logs that an incident carries. What anybody may have written into a log is none.
+#[must_use]
+pub fn log_records(incident: &Incident) -> Vec<LogRecord> {
+    let is_known =
+        |text: &str| text.len() <= EVENT_BYTES_MAX && windows_event::MARKS.iter().any(|mark| text.contains(mark));
+    let decoded = |event: &RawValue| serde_json::from_str(Some(event.get()).filter(|text| is_known(text))?).ok();
+    let own = incident.extra.0.iter().any(|(name, value)| is_known(name) || is_known(value.get()));
+    let own = own.then(|| fields_of(&incident.extra)).flatten();
+    let mut found = Vec::new();
+    for event in incident.events.iter().take(RECORDS_MAX).filter_map(|event| decoded(event)).chain(own) {
+        for carried in carried(&event).iter().filter(|carried| !carried.is_free) {
+            let entry = windows_event::Entry::of(&carried.event);
+            found.extend(entry.and_then(|entry| {
+                let number = entry.record()?;
+                Some(LogRecord { computer: entry.computer, channel: entry.channel, number })
+            }));
+        }
+    }
+    found
 }
 
 /// Takes away what a sender has put where only we say something: the labels of a failure, and the beginning of the names under

@@ -132,14 +132,14 @@ struct Drops {
 
 impl Drops {
     fn take(&mut self, now: &BTreeMap<String, Destination>) -> Look {
-        let written: u64 = now.values().map(|destination| destination.written).sum();
+        let written = written(now);
         let Some(last) = self.last.replace(now.clone()) else {
             return Look::unknown("a second answer of syslog-ng, to compare with the first");
         };
         let mut failures = Vec::new();
         failures.extend(self.dropped(&last, now));
         failures.extend(self.kept(&last, now));
-        let before: u64 = last.values().map(|destination| destination.written).sum();
+        let before = self::written(&last);
         let sent = if written >= before { written - before } else { written };
         Look::of(failures, format!("{sent} messages written since the look before, none dropped"))
     }
@@ -191,6 +191,11 @@ impl Drops {
     }
 }
 
+/// All messages; the counters are anybody's who can answer on the socket.
+fn written(destinations: &BTreeMap<String, Destination>) -> u64 {
+    destinations.values().fold(0, |sum: u64, destination| sum.saturating_add(destination.written))
+}
+
 /// `dst.network;dead#0;tcp,127.0.0.1:59997`, as a name.
 fn shown(name: &str) -> String {
     let shown = name.split(';').skip(1).collect::<Vec<_>>().join(" ");
@@ -200,6 +205,8 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     /// What syslog-ng 3.38.1 answered of a destination that nobody serves.
     fn answer(dropped: u64, queued: u64, written: u64) -> String {
@@ -242,5 +249,24 @@ mod tests {
     #[test]
     fn an_answer_of_something_else_changes_nothing() {
         assert!(destinations("hello\n;;;;\ndst.x;y\ndst.a;b;c;a;dropped;many\n").is_empty());
+    }
+
+    const GOOD: [&str; 1] = [
+        "SourceName;SourceId;SourceInstance;State;Type;Number\ndst.network;dead#0;tcp,127.0.0.1:59997;a;dropped;18446744073709551615\ndst.file;d#1;/x;a;written;18446744073709551615\ndst.file;d#2;/y;a;written;1\ndst.file;d#2;/y;a;queued;7\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_two_answers_can_be_compared(first in like(&GOOD), second in like(&GOOD)) {
+            let mut drops = Drops::default();
+            for answer in [&first, &second, &first, &second] {
+                drops.take(&destinations(answer));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |answer| drop(Drops::default().take(&destinations(answer))));
     }
 }

@@ -3,6 +3,7 @@
 use crate::clock::Skew;
 use crate::look::{Look, Moment};
 use crate::own::Outward;
+use crate::record_gap::LogRecords;
 use crate::source::Pulse;
 use balefire_model::settings::Reader;
 use balefire_model::text::Secret;
@@ -136,6 +137,11 @@ pub trait Around {
         false
     }
 
+    /// The records of Windows' logs that a source has sent since this was asked last; each is handed out once.
+    fn log_records(&self, _source: &str) -> LogRecords {
+        LogRecords::default()
+    }
+
     /// How Balefire itself is; none where no engine runs, as in `balefire watch status --once`.
     fn own(&self) -> Option<Own>;
 
@@ -181,21 +187,24 @@ pub struct Own {
     pub data: Option<PathBuf>,
 }
 
-/// Nobody who could be asked.
-#[cfg(test)]
-pub(crate) struct Nobody;
+/// Nobody who could be asked: no engine runs, and nothing was heard of anybody. Its nonces are empty, so that it is for what
+/// sends no canary: a bench, a test.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
 
-#[cfg(test)]
 impl Around for Nobody {
     fn source(&self, _: &str) -> Option<Heard> {
         None
     }
+
     fn sources(&self) -> Vec<(String, Heard)> {
         Vec::new()
     }
+
     fn nonce(&self) -> String {
         String::new()
     }
+
     fn own(&self) -> Option<Own> {
         None
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use balefire_model::settings::{Key, Node, Place, Reader, Session, Value};
-use balefire_watch::{Around, Heard, KINDS, Look, Moment, Own, Sight, Watcher};
+use balefire_watch::{KINDS, Look, Moment, Nobody, Sight, Watcher};
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{self, OpenOptions};
@@ -24,27 +24,6 @@ const STYLES: [(&str, &str); 7] = [
     ("extension", "create\ncompress\ndateext\ndateformat -%Y%m%d-%s\nextension .log"),
     ("olddir", "copytruncate\ncompress\nolddir OLD"),
 ];
-
-/// No engine runs here.
-struct Nothing;
-
-impl Around for Nothing {
-    fn source(&self, _: &str) -> Option<Heard> {
-        None
-    }
-
-    fn sources(&self) -> Vec<(String, Heard)> {
-        Vec::new()
-    }
-
-    fn nonce(&self) -> String {
-        String::new()
-    }
-
-    fn own(&self) -> Option<Own> {
-        None
-    }
-}
 
 fn now() -> Moment {
     let boot = clock_gettime(ClockId::Boottime);
@@ -81,7 +60,7 @@ impl File {
     }
 
     fn look(&mut self) -> Look {
-        self.watcher.look(now(), &Nothing)
+        self.watcher.look(now(), &Nobody)
     }
 
     /// Looks, and says what is alarmed.

@@ -3,7 +3,7 @@
 use super::named::{Named, items_of, read_named, report, report_own_source, text_of};
 use balefire_engine::schedule::{Overlap, Rules};
 use balefire_model::calendar::{CalendarError, TimeOfDay, Timetable};
-use balefire_model::settings::{Node, Problem, Reader, Shape, Value};
+use balefire_model::settings::{Node, Reader, Shape, Value};
 use balefire_model::text::Secret;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;

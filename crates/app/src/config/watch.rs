@@ -35,6 +35,11 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
+    /// Whether somebody counts the records of Windows' logs that this source sends.
+    pub(crate) fn counts_records_of(&self, source: &str) -> bool {
+        self.watched.iter().any(|watched| watched.kind == "windows" && watched.target == source)
+    }
+
     /// Marks an incident whose events mean that audit logging was switched off elsewhere: it weighs at least what that does.
     pub(crate) fn mark(&self, incident: &mut Incident) {
         let Some(tampering) = self.packs.find(incident) else { return };

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::core::{Durable, Mailbox};
 use crate::metrics::Metrics;
 use crate::{clock, http, ids};
-use balefire_watch::{AUDIT_ROWS, Around, Heard, Moment, Outward, Own, Pulse, Rows, Skew};
+use balefire_watch::{AUDIT_ROWS, Around, Heard, LogRecords, Moment, Outward, Own, Pulse, Rows, Skew};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -54,6 +54,10 @@ impl Around for Surroundings {
 
     fn plugin_told(&self) -> bool {
         self.heard.plugin_told()
+    }
+
+    fn log_records(&self, source: &str) -> LogRecords {
+        self.heard.log_records(source)
     }
 
     fn rows(&self, watcher: &str) -> Option<Rows> {

@@ -4,7 +4,7 @@ use super::super::note;
 use super::*;
 use crate::clock;
 use balefire_model::Severity;
-use balefire_watch::{Failure, Heard, Look, Own, Packs, Plan, State};
+use balefire_watch::{Failure, Look, Nobody, Packs, Plan, State};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -67,23 +67,6 @@ impl Watcher for Seer {
     }
 }
 
-struct Nothing;
-
-impl Around for Nothing {
-    fn source(&self, _: &str) -> Option<Heard> {
-        None
-    }
-    fn sources(&self) -> Vec<(String, Heard)> {
-        Vec::new()
-    }
-    fn nonce(&self) -> String {
-        String::new()
-    }
-    fn own(&self) -> Option<Own> {
-        None
-    }
-}
-
 fn at(seconds: u64) -> Moment {
     let wall = Timestamp::from_second(1_800_000_000 + i64::try_from(seconds).unwrap()).unwrap();
     Moment { boot: Duration::from_secs(100_000 + seconds), wall }
@@ -136,7 +119,7 @@ impl Bench {
     }
 
     fn round(&mut self, seconds: u64) {
-        let found = self.desk.round(&|| at(seconds), &Nothing, false);
+        let found = self.desk.round(&|| at(seconds), &Nobody, false);
         found.into_iter().for_each(|outgoing| self.write(outgoing));
     }
 
@@ -265,7 +248,7 @@ fn a_look_that_panics_is_blind_and_ends_no_other() {
 fn memory_alone_is_written_at_most_once_a_minute_and_one_watchers_a_second() {
     let mut bench = Bench::new(&[("file:/a", 0), ("file:/b", 0)]);
     bench.round(1);
-    let written = |bench: &mut Bench, seconds: u64| bench.desk.round(&|| at(seconds), &Nothing, false).len();
+    let written = |bench: &mut Bench, seconds: u64| bench.desk.round(&|| at(seconds), &Nobody, false).len();
     let counts: Vec<usize> = [10, 30, 60, 61, 62, 63, 64].map(|seconds| written(&mut bench, seconds)).into();
     assert_eq!(counts, [0, 0, 0, 1, 1, 0, 0]);
     assert_eq!(bench.desk.close(at(70)).len(), 0, "nothing has changed since");

@@ -3,7 +3,7 @@
 use crate::clock;
 use balefire_intake::normalise::assign;
 use balefire_model::{Incident, Severity};
-use balefire_watch::{CANARY, Heard, Lag, Moment, Pulse, Sign, Skew};
+use balefire_watch::{CANARY, Heard, Lag, LogRecord, LogRecords, Moment, Pulse, Sign, Skew, log_records};
 use jiff::SignedDuration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,9 @@ const SOURCES_MAX: usize = 20_000;
 
 /// As many canaries are remembered; each is looked for within a minute or so.
 const NONCES_MAX: usize = 1024;
+
+/// As many records of one source wait to be counted; that is done every few seconds. Where there are more, that is told.
+const LOG_RECORDS_MAX: usize = 50_000;
 
 /// As much of a nonce as is remembered; ours are shorter.
 const NONCE_BYTES_MAX: usize = 64;
@@ -50,6 +53,8 @@ struct Inner {
     lags: HashMap<String, Lag>,
     /// What jobs told of their runs, and how often; of sources that are in the configuration.
     pulses: HashMap<String, (u64, Pulse)>,
+    /// What waits to be counted, of sources whose records are followed.
+    records: HashMap<String, LogRecords>,
     asked: Option<Moment>,
     /// When the watcher last asked for the plugin's word, and whether there is one that it does not know.
     asked_for_plugin: Option<Moment>,
@@ -66,6 +71,7 @@ pub(crate) struct Count {
     others: u64,
     /// One was handed over to the watcher.
     is_plugin_told: bool,
+    records: Vec<LogRecord>,
 }
 
 impl Count {
@@ -81,7 +87,19 @@ impl Count {
             is_of_plugin(incident) && incident.labels.get("parent").is_some_and(|parent| parent == OWNER)
         };
         let is_plugin_told = incidents.iter().any(is_handed_over);
-        Count { others: incidents.len().saturating_sub(nonces.len()) as u64, nonces, offsets, is_plugin_told }
+        Count {
+            others: incidents.len().saturating_sub(nonces.len()) as u64,
+            nonces,
+            offsets,
+            is_plugin_told,
+            records: Vec::new(),
+        }
+    }
+
+    /// With the records of Windows' logs that are among them.
+    pub(crate) fn with_records(mut self, incidents: &[Arc<Incident>]) -> Count {
+        self.records = incidents.iter().flat_map(|incident| log_records(incident)).collect();
+        self
     }
 }
 
@@ -102,6 +120,18 @@ impl HeardOf {
             let lag = inner.lags.entry(source.to_owned()).or_default();
             count.offsets.into_iter().for_each(|offset| lag.take(now, offset));
         }
+        if count.records.is_empty() {
+            return;
+        }
+        let waiting = inner.records.entry(source.to_owned()).or_default();
+        let room = LOG_RECORDS_MAX.saturating_sub(waiting.records.len());
+        waiting.is_cut |= count.records.len() > room;
+        waiting.records.extend(count.records.into_iter().take(room));
+    }
+
+    /// The records of logs that a source has sent, each once.
+    pub(super) fn log_records(&self, source: &str) -> LogRecords {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).records.remove(source).unwrap_or_default()
     }
 
     /// With what the journal knows of jobs. What is not understood is left out, and its job begins anew.
@@ -255,6 +285,35 @@ mod tests {
         assert!(!heard.plugin_told());
         assert_eq!(said("socket", GONE), Severity::Info);
         assert!(heard.plugin_told() && !heard.plugin_told());
+    }
+
+    #[test]
+    fn records_of_logs_are_handed_out_once_and_too_many_say_so() {
+        let heard = HeardOf::default();
+        let of = |number: usize| {
+            let event =
+                format!(r#"{{"EventID": 4624, "Channel": "Security", "Computer": "DC1", "EventRecordID": {number}}}"#);
+            let mut incident = sample(clock::now());
+            incident.events = vec![serde_json::value::RawValue::from_string(event).unwrap(); 50];
+            Arc::new(incident)
+        };
+        let incidents = [of(7)];
+        heard.note("wec", Count::of(&incidents).with_records(&incidents));
+        let found = heard.log_records("wec");
+        let first = LogRecord { computer: "dc1".to_owned(), channel: "security".to_owned(), number: 7 };
+        assert_eq!((found.records.len(), found.is_cut, &found.records[0]), (50, false, &first));
+        assert_eq!(heard.log_records("wec"), LogRecords::default());
+        let count = || Count {
+            nonces: Vec::new(),
+            offsets: Vec::new(),
+            others: 1,
+            is_plugin_told: false,
+            records: vec![first.clone(); LOG_RECORDS_MAX / 2 + 1],
+        };
+        heard.note("wec", count());
+        heard.note("wec", count());
+        let found = heard.log_records("wec");
+        assert_eq!((found.records.len(), found.is_cut), (LOG_RECORDS_MAX, true));
     }
 
     #[test]

@@ -78,6 +78,8 @@ fn left(value: &str) -> Option<Left> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     #[test]
     fn what_auditd_does_when_room_ends_is_read_in_either_form() {
@@ -90,5 +92,22 @@ mod tests {
         assert_eq!(Left::Percent(25).bytes(400), 100);
         assert!(!conf.writes_none);
         assert_eq!((conf.log_file.as_deref(), conf.num_logs), (Some("/a=b"), 0));
+    }
+
+    const GOOD: [&str; 2] = [
+        "log_file = /var/log/audit/audit.log\nspace_left = 25%\nspace_left_action = EMAIL\n",
+        "# x\nmax_log_file = 8\nadmin_space_left=50\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_configuration(text in like(&GOOD)) {
+            conf(&text);
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |text| drop(conf(text)));
     }
 }

@@ -60,6 +60,8 @@ pub(crate) fn stamp(text: &str) -> Option<(Option<Timestamp>, u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     #[test]
     fn a_line_gives_its_type_its_serial_and_its_fields() {
@@ -84,5 +86,31 @@ mod tests {
             assert_eq!(Record::parse(line), None, "{line}");
         }
         assert_eq!(Record::parse("type=X msg=audit(99999999999999999.1:3): y"), None);
+    }
+
+    const GOOD: [&str; 4] = [
+        "type=CONFIG_CHANGE msg=audit(1700000000.123:45): op=set audit_enabled=0 old=1 auid=1000 ses=3 res=1",
+        "node=a type=USER_LOGIN msg=audit(1700000000.123:46): pid=1 uid=0 msg='op=login id=0 exe=\"/bin/x\" res=success'",
+        "type=DAEMON_START msg=audit(1700000000.001:4713): op=start ver=3.0.9 pid=12 res=success",
+        "type=EOE msg=audit(18446744073709551615.999:18446744073709551615): ",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_line_is_a_record_or_none(line in like(&GOOD)) {
+            if let Some(record) = Record::parse(&line) {
+                record.is_of_daemon();
+                let _ = (record.field("op"), record.number("old"), crate::audit::config_change::act(&record));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |line| {
+            if let Some(record) = Record::parse(line) {
+                let _ = (record.field("res"), record.number("old"), crate::audit::config_change::act(&record));
+            }
+        });
     }
 }

@@ -38,6 +38,8 @@ fn row(line: &str) -> Option<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     #[test]
     fn the_rows_of_audit_are_told_from_the_others() {
@@ -50,5 +52,21 @@ mod tests {
         let found = rows(table);
         let row = |port, groups, waiting, drops| Row { port, groups, waiting, drops };
         assert_eq!(found, [row(0, 0, 0, 0), row(105, 0, 212_736, 227), row(77, 1, 0, 0)]);
+    }
+
+    const GOOD: [&str; 1] = [
+        "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n0000000012345678 9   123        00000000 0        0        0     2        0        4567\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_table_is_rows(table in like(&GOOD)) {
+            rows(&table);
+        }
+    }
+
+    #[test]
+    fn a_table_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |table| drop(rows(table)));
     }
 }

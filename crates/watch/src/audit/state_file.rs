@@ -81,6 +81,8 @@ fn number(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     #[test]
     fn lines_with_and_without_the_equals_sign_are_read() {
@@ -96,5 +98,21 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_said() {
         assert_eq!(state_file("logging suspended = perhaps\n"), StateFile::default());
+    }
+
+    const GOOD: [&str; 1] = [
+        "audit version = 3.0.9\ncurrent plugin queue depth = 0\nlogging suspended = no\nplugin queue overflow detected = no\ndisk error detected = no\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_state(text in like(&GOOD)) {
+            state_file(&text);
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |text| _ = state_file(text));
     }
 }

@@ -98,6 +98,7 @@ pub(crate) fn status(content: &[u8]) -> Option<Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_status_of_any_length_that_kernels_send_is_read() {
@@ -122,5 +123,13 @@ mod tests {
     fn a_request_is_padded_to_words_and_says_its_true_length() {
         let message = request(TRUSTED_APP, 7, b"op=x\0");
         assert_eq!((message.len(), u32::from_ne_bytes(message[..4].try_into().unwrap())), (24, 21));
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_a_message_or_none(datagram in prop::collection::vec(any::<u8>(), 0..100)) {
+            message(&datagram);
+            status(&datagram);
+        }
     }
 }

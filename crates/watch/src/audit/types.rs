@@ -82,6 +82,7 @@ pub(crate) fn line(kind: u16, content: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::audit::record::Record;
+    use proptest::prelude::*;
 
     #[test]
     fn a_record_from_the_kernel_is_a_line_as_auditd_writes_it() {
@@ -101,5 +102,13 @@ mod tests {
     #[test]
     fn the_names_are_in_order() {
         assert!(NAMES.is_sorted_by_key(|(number, _)| *number));
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_of_any_type_is_one_line(kind in any::<u16>(), content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let line = line(kind, &content);
+            prop_assert!(!line.trim_end_matches('\n').contains('\n'), "{line:?}");
+        }
     }
 }

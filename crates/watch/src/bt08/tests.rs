@@ -1,8 +1,10 @@
 //! Laws of the signals of an application's audit log: what counts as one, from when silence counts, and when it is over.
 
 use super::*;
+use crate::hostile::{check_large, like};
 use crate::look::Sight;
 use jiff::Timestamp;
+use proptest::prelude::*;
 
 /// So many seconds after monday, 08:00.
 fn at(seconds: i64) -> Moment {
@@ -102,4 +104,19 @@ fn lines_are_told_as_one_failure_each_until_none_has_come_for_a_while() {
     assert!(failure.summary.len() < 600 && !failure.summary.contains('\u{1b}'), "{}", failure.summary);
     assert_eq!(word(watch.judge(at(900), &["other".to_owned()])), "critical");
     assert_eq!(word(watch.judge(at(901), &[])), "ok");
+}
+
+const GOOD: [&str; 2] =
+    ["Nov 22 08:00:00 web eqmon-audit[812]: AUDIT_FAILURE: x", "[22-Nov-2026 08:00:00 UTC] AuditLogger FAILURE: y"];
+
+proptest! {
+    #[test]
+    fn any_line_is_a_signal_or_none(line in like(&GOOD)) {
+        signal(&line, "eqmon-audit");
+    }
+}
+
+#[test]
+fn a_line_of_any_length_is_read_in_bounded_time() {
+    check_large(GOOD[0], |line| _ = signal(line, "eqmon-audit"));
 }

@@ -54,7 +54,9 @@ fn of_the_last_record(tail: &[u8]) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
     use crate::sensors::content::Facts;
+    use proptest::prelude::*;
 
     #[test]
     fn the_time_of_a_record_is_read_in_both_forms() {
@@ -77,5 +79,21 @@ mod tests {
             [1_000, 2_000, 1_880, 2_000, 1_879, 1_880].map(&mut take),
             [false, false, false, false, true, false]
         );
+    }
+
+    const GOOD: [&str; 2] =
+        ["2027-01-15T08:00:00.5+00:00 host sshd[1]: hello\n", "type=USER_LOGIN msg=audit(1800000000.123:45): pid=1\n"];
+
+    proptest! {
+        #[test]
+        fn any_end_of_a_file_has_a_time_or_none(text in like(&GOOD), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            of_the_last_record(text.as_bytes());
+            of_the_last_record(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_end_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |text| _ = of_the_last_record(text.as_bytes()));
     }
 }

@@ -5,6 +5,9 @@
 use super::tests::{check, cloudtrail, meant};
 use serde_json::{Value, json};
 
+/// Puts a record into what carries it.
+type Wrap = fn(Value) -> Value;
+
 fn about(event: &Value) -> String {
     meant(event).unwrap_or_else(|| panic!("it means nothing: {event}")).2
 }
@@ -20,7 +23,7 @@ fn start() -> Value {
 
 #[test]
 fn a_cloudtrail_record_is_known_however_it_was_brought() {
-    let ways: [(&str, fn(Value) -> Value); 7] = [
+    let ways: [(&str, Wrap); 7] = [
         ("EventBridge", |record| json!({ "detail-type": "AWS API Call via CloudTrail", "detail": record })),
         ("a file in a bucket", |record| json!({ "Records": [record] })),
         ("SNS", |record| json!({ "Type": "Notification", "Message": json!({ "Records": [record] }).to_string() })),
@@ -48,7 +51,7 @@ fn a_cloudtrail_record_is_known_however_it_was_brought() {
 
 #[test]
 fn what_anybody_may_have_written_into_a_log_begins_a_failure_and_ends_none() {
-    let ways: [fn(Value) -> Value; 4] = [
+    let ways: [Wrap; 4] = [
         |record| json!({ "logGroup": "g", "logEvents": [{ "id": "1", "timestamp": 1, "message": record.to_string() }] }),
         |record| json!({ "message": record.to_string(), "log": { "file": { "path": "/var/log/app.log" } } }),
         |record| json!({ "event": { "original": record.to_string() } }),
@@ -313,14 +316,14 @@ fn agents_that_go_blind_are_known_from_every_shipper() {
     );
     check(&row(json!({ "SensorHealthState": "Inactive", "DeviceName": "pc" })), "edr.agent_offline", "medium");
     check(&row(json!({ "SensorHealthState": "Active", "DeviceName": "pc" })), "edr.agent_offline", "over");
-    let manager = |rule: &str, text: &str| {
+    let wazuh = |rule: &str, text: &str| {
         json!({ "rule": { "id": rule, "level": 3 }, "agent": { "id": "000", "name": "manager" },
         "full_log": format!("ossec: {text}"), "location": "ossec-monitord" })
     };
-    let lost = manager("504", "Agent disconnected: 'db-7-192.0.2.7'.");
+    let lost = wazuh("504", "Agent disconnected: 'db-7-192.0.2.7'.");
     check(&lost, "edr.agent_offline", "medium");
     assert_eq!(
-        (about(&lost).as_str(), about(&manager("501", "Agent started: 'db-7->192.0.2.7'.")).as_str()),
+        (about(&lost).as_str(), about(&wazuh("501", "Agent started: 'db-7->192.0.2.7'.")).as_str()),
         ("db-7", "db-7")
     );
 }

@@ -1,9 +1,11 @@
 //! Laws of the event packs, on events as the documentations of their logs show them. None of them ran against a live service.
 
 use super::*;
+use crate::hostile::{check_large, like};
 use balefire_model::IncidentId;
 use balefire_model::settings::{Key, Node, Place, Session};
 use jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn node(value: &Value) -> Node {
@@ -291,4 +293,49 @@ fn a_pack_that_is_not_asked_for_marks_nothing_and_severities_may_be_others() {
     assert_eq!(other.find(&incident(&update)).unwrap().severity(), Some(Severity::Low));
     let wrong = packs(&json!({ "packs": "aws", "override": { "aws.cloudtrail": "low" } })).unwrap_err().join("\n");
     assert!(wrong.contains("there is no failure \"aws.cloudtrail\"; allowed: aws.cloudtrail.stop,"), "{wrong}");
+}
+
+const GOOD: [&str; 6] = [
+    r#"{"Records":[{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","requestParameters":{"name":"t"}}]}"#,
+    r#"{"Message":"{\"detail\":{\"eventSource\":\"guardduty.amazonaws.com\",\"eventName\":\"DeleteDetector\"}}"}"#,
+    r#"{"records":[{"operationName":"MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE","resultType":"Success","resourceId":"/s"}]}"#,
+    r#"{"protoPayload":{"methodName":"google.logging.v2.ConfigServiceV2.UpdateSink","request":{"updateMask":"filter"}}}"#,
+    r##"{"EventID":{"#text":"4616"},"Channel":"Security","Computer":"pc","StringInserts":["","","","","2026-01-01T00:00:00Z","-009999-01-01T00:00:00Z"]}"##,
+    r#"{"apiVersion":"audit.k8s.io/v1","stage":"ResponseComplete","verb":"delete","objectRef":{"resource":"daemonsets","name":"falco"}}"#,
+];
+
+/// Marks what the event means, as it is and within others.
+fn judge(event: &str) {
+    for event in [event.to_owned(), json!({ "message": event, "Records": [{ "body": event }] }).to_string()] {
+        let Ok(event) = RawValue::from_string(event) else { continue };
+        let mut incident = incident(&json!({}));
+        incident.events = vec![event];
+        assert!(log_records(&incident).len() <= 2 * 256);
+        if let Some(found) = all().find(&incident) {
+            found.mark(&mut incident);
+            let subject = &incident.labels["audit_failure_subject"];
+            assert!(subject.len() <= SUBJECT_BYTES_MAX && !subject.chars().any(char::is_control), "{subject:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_event_means_something_or_nothing(event in like(&GOOD)) {
+        judge(&event);
+    }
+}
+
+#[test]
+fn events_of_any_size_and_depth_are_judged_in_bounded_time() {
+    check_large(GOOD[0], judge);
+    // As large and as deep as is looked into, and many in one.
+    let many = |event: &str, count: usize| format!("{{\"Records\":[{}]}}", vec![event; count].join(","));
+    judge(&many(GOOD[0], 8000));
+    judge(&format!("{}{}{}", "{\"Records\":[".repeat(60), GOOD[0], "]}".repeat(60)));
+    let mut texts = GOOD[0].to_owned();
+    while texts.len() < EVENT_BYTES_MAX / 3 {
+        texts = json!({ "Message": texts }).to_string();
+    }
+    judge(&texts);
 }

@@ -107,6 +107,7 @@ fn time(entry: &Entry<'_>, (before, first): (&str, usize), (after, second): (&st
     if step.abs() < STEP {
         return None;
     }
-    let severity = if step < 0.0 || step >= STEP_HIGH { Severity::High } else { Severity::Medium };
+    let is_slight = (0.0..STEP_HIGH).contains(&step);
+    let severity = if is_slight { Severity::Medium } else { Severity::High };
     Some(Verdict::new("windows.time", severity, entry.computer.clone()))
 }

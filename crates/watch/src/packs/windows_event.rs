@@ -70,6 +70,18 @@ const PROVIDERS: [&str; 12] = [
     "provider_name",
     "Provider",
 ];
+const RECORDS: [&str; 9] = [
+    "Event.System.EventRecordID",
+    "System.EventRecordID",
+    "winlog.record_id",
+    "win.system.eventRecordID",
+    "EventRecordID",
+    "EventRecordId",
+    "RecordNumber",
+    "RecordId",
+    "record_id",
+];
+
 impl Entry<'_> {
     pub(super) fn of(event: &Value) -> Option<Entry<'_>> {
         let id: u32 = first(event, &IDS)?.trim().parse().ok()?;
@@ -78,6 +90,11 @@ impl Entry<'_> {
         let (computer, provider) = (small(&COMPUTERS).unwrap_or_default(), small(&PROVIDERS).unwrap_or_default());
         // The old interface has a qualifier in the upper half.
         Some(Entry { event, id: id & 0xffff, channel, computer, provider })
+    }
+
+    /// Its number in its log.
+    pub(super) fn record(&self) -> Option<u64> {
+        first(self.event, &RECORDS)?.trim().parse().ok()
     }
 
     /// Whether a provider of this name wrote it, as far as that is told: numbers are each provider's own.

@@ -32,6 +32,7 @@ pub const CATALOGUE: &[Known] = &[
     known("audit.lost", "kernel", High, "the kernel lost records"),
     known("audit.lost_reset", "kernel", Medium, "the counter of lost records was reset"),
     known("audit.serial_gap", "kernel", High, "records are missing between others"),
+    known("windows.record_gap", "windows", High, "records of Windows' event logs never came"),
     known("audit.config_change", "kernel", Medium, "rules or limits of audit were changed"),
     known("audit.listener_new", "kernel", Low, "another program reads the kernel's records, too"),
     known("audit.rules_drift", "kernel", High, "other rules are loaded than expected"),

@@ -129,6 +129,8 @@ fn parse(line: &str) -> Option<(String, Option<Object>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::{check_large, like};
+    use proptest::prelude::*;
 
     fn line(second: u32, name: &str, origin: &str, counters: &str) -> String {
         format!("Sun Nov 22 20:15:{second:02} 2026: {{ \"name\": \"{name}\", \"origin\": \"{origin}\", {counters} }}")
@@ -157,5 +159,24 @@ mod tests {
             assert_eq!(rounds.take(line), None);
         }
         assert_eq!(rounds.settle(), None);
+    }
+
+    const GOOD: [&str; 2] = [
+        "Sun Nov 22 20:15:18 2026: { \"name\": \"main Q\", \"origin\": \"core.queue\", \"size\": 1, \"enqueued\": 18446744073709551615 }",
+        "Sun Nov 22 20:15:19 2026: { \"name\": \"imtcp(514)\", \"origin\": \"imtcp\", \"submitted\": 18446744073709551615 }",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_lines_are_rounds_or_nothing(lines in prop::collection::vec(like(&GOOD), 0..12)) {
+            let mut rounds = Rounds::default();
+            lines.iter().for_each(|line| drop(rounds.take(line)));
+            rounds.settle();
+        }
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_read_in_bounded_time() {
+        check_large(GOOD[0], |line| drop(Rounds::default().take(line)));
     }
 }
