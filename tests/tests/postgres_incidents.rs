@@ -30,6 +30,21 @@ fn incident(title: &str, severity: &str) -> Value {
         "nist_controls": ["3.1.8"], "fingerprint": title})
 }
 
+/// Does the same with a table of each form, where there is a database at all.
+fn with_each_form(check: impl Fn(&Postgres, &Server, &str)) {
+    for (form, schema, key, _) in FORMS {
+        let Some(postgres) = Postgres::start(schema) else { return };
+        check(&postgres, &site(postgres.address, form).start(), key);
+    }
+}
+
+/// Alerts of these titles, when all of them are in the table.
+fn accepted<const N: usize>(server: &Server, titles: [&str; N]) -> [String; N] {
+    let ids = titles.map(|title| server.accept(&incident(title, "high")));
+    wait_until_empty(server);
+    ids
+}
+
 fn act(server: &Server, id: &str, what: &str, by: &str) {
     server.post(&format!("/api/v1/incidents/{id}/{what}"), json!({"by": by}).to_string()).expect(200);
 }
@@ -251,52 +266,39 @@ fn no_incident_is_made_where_that_is_switched_off_or_the_role_may_not() {
 
 #[test]
 fn who_acknowledges_an_incident_here_has_acknowledged_every_row_of_it_also_those_to_come() {
-    for (form, schema, key, _) in FORMS {
-        let Some(postgres) = Postgres::start(schema) else { return };
-        let site = site(postgres.address, form);
-        let server = site.start();
-        let first = server.accept(&incident("a", "high"));
-        let second = server.accept(&incident("a", "high"));
-        let other = server.accept(&incident("b", "high"));
-        wait_until_empty(&server);
-        act(&server, &second, "ack", "ann");
-        wait_for_names(&postgres, key, &[(&first, Some("ann")), (&second, Some("ann")), (&other, None)]);
+    with_each_form(|postgres, server, key| {
+        let [first, second, other] = accepted(server, ["a", "a", "b"]);
+        act(server, &second, "ack", "ann");
+        wait_for_names(postgres, key, &[(&first, Some("ann")), (&second, Some("ann")), (&other, None)]);
         let third = server.accept(&incident("a", "high"));
-        wait_for_names(&postgres, key, &[(&third, Some("ann")), (&other, None)]);
-        act(&server, &first, "unack", "ann");
-        wait_for_names(&postgres, key, &[(&first, None), (&second, None), (&third, None)]);
-        let fourth = server.accept(&incident("a", "high"));
-        wait_until_empty(&server);
-        wait_for_names(&postgres, key, &[(&fourth, None)]);
+        wait_for_names(postgres, key, &[(&third, Some("ann")), (&other, None)]);
+        act(server, &first, "unack", "ann");
+        wait_for_names(postgres, key, &[(&first, None), (&second, None), (&third, None)]);
+        let [fourth] = accepted(server, ["a"]);
+        wait_for_names(postgres, key, &[(&fourth, None)]);
         let mut over = incident("a", "info");
         over["status"] = json!("resolved");
         let over = server.accept(&over);
         let resolved = Some("balefire: resolved");
-        wait_for_names(&postgres, key, &[(&first, resolved), (&fourth, resolved), (&over, resolved), (&other, None)]);
-    }
+        wait_for_names(postgres, key, &[(&first, resolved), (&fourth, resolved), (&over, resolved), (&other, None)]);
+    });
 }
 
 #[test]
 fn who_acknowledges_the_row_of_a_repeat_there_has_acknowledged_all_of_the_incident() {
-    for (form, schema, key, _) in FORMS {
-        let Some(postgres) = Postgres::start(schema) else { return };
-        let site = site(postgres.address, form);
-        let server = site.start();
-        let first = server.accept(&incident("a", "high"));
-        let second = server.accept(&incident("a", "high"));
-        let third = server.accept(&incident("a", "high"));
-        wait_until_empty(&server);
-        acknowledge_there(&postgres, key, &second, "bob");
+    with_each_form(|postgres, server, key| {
+        let [first, second, third] = accepted(server, ["a", "a", "a"]);
+        acknowledge_there(postgres, key, &second, "bob");
         wait::until("the first one is acknowledged", || match server.show(&first)["state"].clone() {
             state if state == "acked" => Ok(()),
             state => Err(state.to_string()),
         });
-        wait_for_names(&postgres, key, &[(&first, Some("bob")), (&second, Some("bob")), (&third, Some("bob"))]);
-        act(&server, &first, "unack", "ann");
-        wait_for_names(&postgres, key, &[(&first, None), (&second, None), (&third, None)]);
-        wait_until_empty(&server);
+        wait_for_names(postgres, key, &[(&first, Some("bob")), (&second, Some("bob")), (&third, Some("bob"))]);
+        act(server, &first, "unack", "ann");
+        wait_for_names(postgres, key, &[(&first, None), (&second, None), (&third, None)]);
+        wait_until_empty(server);
         assert_eq!(server.show(&first)["state"], "open", "our own word did not come back");
-    }
+    });
 }
 
 #[test]
