@@ -302,17 +302,17 @@ fn a_look_that_hangs_is_blind_keeps_no_other_from_looking_and_goes_on_where_it_w
     both.watched.extend(watching(&good, &[("file:/b", 0)]).watched);
     let mut desk = Desk::new(clock::moment(), BTreeMap::new(), Published::default());
     drop(desk.configure(clock::moment(), Some(&both)));
-    desk.look_by(Hands::new(Arc::new(Nothing), clock::moment, Duration::from_millis(300)));
+    desk.look_by(Hands::new(Arc::new(Nobody), clock::moment, Duration::from_millis(300)));
     let state = |desk: &Desk, name: &str| desk.board.standing(name).unwrap().state;
-    drop(desk.round(&clock::moment, &Nothing, true));
+    drop(desk.round(&clock::moment, &Nobody, true));
     assert_eq!((state(&desk, "file:/a"), state(&desk, "file:/b")), (State::Ok, State::Ok));
     *bad.sees.lock().unwrap() = Some("hang");
-    let told = desk.round(&clock::moment, &Nothing, true);
+    let told = desk.round(&clock::moment, &Nobody, true);
     assert_eq!(state(&desk, "file:/a"), State::Blind);
     assert!(told.iter().any(|told| told.watcher == "file:/a" && told.incidents[0].detected_by == "watch.blind"));
     assert_eq!(desk.seats["file:/a"].note.memory, Some(1.into()), "what it remembered is not lost");
     assert_eq!(good.looks.load(Ordering::Relaxed), 2);
-    drop(desk.round(&clock::moment, &Nothing, true));
+    drop(desk.round(&clock::moment, &Nobody, true));
     assert_eq!(
         (good.looks.load(Ordering::Relaxed), bad.looks.load(Ordering::Relaxed)),
         (3, 2),
@@ -324,7 +324,7 @@ fn a_look_that_hangs_is_blind_keeps_no_other_from_looking_and_goes_on_where_it_w
     while state(&desk, "file:/a") != State::Ok {
         assert!(begin.elapsed() < Duration::from_secs(60), "it is back and was not seen");
         std::thread::yield_now();
-        drop(desk.round(&clock::moment, &Nothing, false));
+        drop(desk.round(&clock::moment, &Nobody, false));
     }
     let running = desk.seats["file:/a"].running.as_ref().unwrap();
     assert_eq!(running.memory(None), Some(2.into()), "it is the same watcher");
@@ -335,16 +335,16 @@ fn one_that_was_changed_while_its_look_hung_is_the_new_one() {
     let scene = Arc::<Scene>::default();
     let mut desk = Desk::new(clock::moment(), BTreeMap::new(), Published::default());
     drop(desk.configure(clock::moment(), Some(&watching(&scene, ONE))));
-    desk.look_by(Hands::new(Arc::new(Nothing), clock::moment, Duration::from_millis(100)));
+    desk.look_by(Hands::new(Arc::new(Nobody), clock::moment, Duration::from_millis(100)));
     *scene.sees.lock().unwrap() = Some("hang");
-    drop(desk.round(&clock::moment, &Nothing, true));
+    drop(desk.round(&clock::moment, &Nobody, true));
     *scene.sees.lock().unwrap() = None;
     drop(desk.configure(clock::moment(), Some(&watching(&scene, &[("file:/a", 7)]))));
-    drop(desk.round(&clock::moment, &Nothing, true));
+    drop(desk.round(&clock::moment, &Nobody, true));
     assert_eq!(desk.board.standing("file:/a").unwrap().state, State::Ok);
     *scene.may_end.lock().unwrap() = true;
     scene.ends.notify_all();
-    drop(desk.round(&clock::moment, &Nothing, true));
+    drop(desk.round(&clock::moment, &Nobody, true));
     let running = desk.seats["file:/a"].running.as_ref().unwrap();
     assert!(running.watcher.is_some() && format!("{:?}", running.watched.plan).contains("level: 7"));
 }
