@@ -6,8 +6,9 @@ use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
 use balefire_model::Severity;
 use balefire_model::settings::Reader;
 use balefire_model::text::{cut, one_line};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) const KIND: Kind = Kind { key: "syslogng", read };
 
-/// After so many looks without it, something is over.
+/// After so many looks in which the destination wrote and dropped nothing, it is over.
 const CLEAN: u32 = 2;
 
 /// From a destination that keeps messages nothing was sent for so many looks.
@@ -48,8 +49,9 @@ struct Settings {
 }
 
 impl Plan for Settings {
-    fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
-        Box::new(SyslogNg { settings: self.clone(), drops: Drops::default(), unheard: 0 })
+    fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
+        let open = kept.and_then(|kept| serde_json::from_value(kept.clone()).ok());
+        Box::new(SyslogNg { settings: self.clone(), drops: Drops { open, ..Drops::default() }, unheard: 0 })
     }
 }
 
@@ -84,6 +86,11 @@ impl Watcher for SyslogNg {
                 Sight::Failing(vec![failure]).into()
             }
         }
+    }
+
+    fn memory(&self) -> Option<Value> {
+        // It has no map with keys that are no text, so that nothing can go wrong.
+        self.drops.open.as_ref().and_then(|open| serde_json::to_value(open).ok())
     }
 }
 
@@ -126,8 +133,18 @@ fn destinations(answer: &str) -> BTreeMap<String, Destination> {
 struct Drops {
     last: Option<BTreeMap<String, Destination>>,
     blocked: BTreeMap<String, u32>,
+    open: Option<Open>,
+}
+
+/// A loss that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    failure: Failure,
     lost: u64,
-    open: Option<(Failure, u32)>,
+    /// The destinations that dropped something.
+    of: BTreeSet<String>,
+    #[serde(skip)]
+    clean: u32,
 }
 
 impl Drops {
@@ -149,25 +166,35 @@ impl Drops {
         last: &BTreeMap<String, Destination>,
         now: &BTreeMap<String, Destination>,
     ) -> Option<Failure> {
-        let mut what = Vec::new();
+        let (mut what, mut of) = (Vec::new(), BTreeSet::new());
+        let mut lost = self.open.as_ref().map_or(0, |open| open.lost);
         for (name, now) in now {
             let was = last.get(name).copied().unwrap_or_default().dropped;
             let dropped = if now.dropped >= was { now.dropped - was } else { now.dropped };
             if dropped > 0 {
-                self.lost = self.lost.saturating_add(dropped);
+                lost = lost.saturating_add(dropped);
+                of.insert(name.clone());
                 what.push(format!("{} dropped {dropped} messages", shown(name)));
             }
         }
         if what.is_empty() {
-            self.open = self.open.take().map(|(open, clean)| (open, clean + 1)).filter(|(_, clean)| *clean < CLEAN);
-            self.lost = if self.open.is_some() { self.lost } else { 0 };
+            // That nothing is dropped where nothing is written proves nothing.
+            let writes = |name: &String| {
+                let was = last.get(name).map_or(0, |destination| destination.written);
+                now.get(name).is_none_or(|destination| destination.written != was)
+            };
+            if let Some(open) = self.open.as_mut().filter(|open| open.of.iter().all(writes)) {
+                open.clean += 1;
+            }
+            self.open = self.open.take().filter(|open| open.clean < CLEAN);
         } else {
             let failure = Failure::new("syslogng.loss", Severity::High, cut(&what.join("; "), 1000))
-                .losing(self.lost, "messages")
+                .losing(lost, "messages")
                 .cured_by("see whether the destination can be reached, and give it a disk-buffer");
-            self.open = Some((failure, 0));
+            of.extend(self.open.take().map(|open| open.of).unwrap_or_default());
+            self.open = Some(Open { failure, lost, of, clean: 0 });
         }
-        self.open.as_ref().map(|(failure, _)| failure.clone())
+        self.open.as_ref().map(|open| open.failure.clone())
     }
 
     /// Destinations that keep messages and send none.
@@ -238,6 +265,20 @@ mod tests {
     fn what_is_dropped_is_told_until_two_answers_are_clean() {
         let seen = check(&[(0, 0, 0), (307, 0, 5), (307, 0, 9), (307, 0, 12)]);
         assert_eq!(seen, [["nothing"], ["syslogng.loss"], ["syslogng.loss"], ["ok"]]);
+    }
+
+    #[test]
+    fn where_nothing_is_written_a_loss_is_not_over_also_after_a_restart() {
+        let seen = check(&[(0, 0, 0), (307, 0, 5), (307, 0, 5), (307, 0, 5), (307, 0, 6), (307, 0, 7)]);
+        assert_eq!(seen[3..], [["syslogng.loss"], ["syslogng.loss"], ["ok"]]);
+        let mut drops = Drops::default();
+        for counters in [(0, 0, 0), (307, 0, 5)] {
+            drops.take(&destinations(&answer(counters.0, counters.1, counters.2)));
+        }
+        let kept = serde_json::to_value(&drops.open).unwrap();
+        let mut next = Drops { open: serde_json::from_value(kept).unwrap(), ..Drops::default() };
+        let last: Vec<_> = (0..3).map(|_| ids(next.take(&destinations(&answer(307, 0, 5))))).collect();
+        assert_eq!(last[2], ["syslogng.loss"]);
     }
 
     #[test]

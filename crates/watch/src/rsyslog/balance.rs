@@ -4,9 +4,10 @@
 use super::rounds::{Counters, Origin, Round};
 use crate::look::Failure;
 use balefire_model::Severity;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// After so many intervals without it, something is over.
+/// After so many intervals in which something went its way and was not lost, it is over. One in which nothing came proves nothing.
 const CLEAN: u32 = 2;
 
 /// A queue from which nothing leaves for so many intervals is blocked.
@@ -37,7 +38,7 @@ pub(super) struct Balance {
     base: i128,
     /// For how many rounds nothing left a queue that has something.
     blocked: BTreeMap<String, u32>,
-    open: BTreeMap<&'static str, Open>,
+    open: Opens,
     /// What the last round said.
     pub(super) flow: Flow,
 }
@@ -50,16 +51,29 @@ pub(super) struct Flow {
     pub(super) enqueued: u64,
 }
 
-#[derive(Debug)]
-struct Open {
+/// What is not over, by its id.
+pub(super) type Opens = BTreeMap<String, Open>;
+
+/// One thing that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Open {
     failure: Failure,
-    clean: u32,
     lost: u64,
+    /// The actions or queues that lost something and through which nothing has gone since.
+    of: BTreeSet<String>,
+    #[serde(skip)]
+    clean: u32,
 }
 
 impl Balance {
-    pub(super) fn new(is_reset: bool) -> Balance {
-        Balance { is_reset, ..Balance::default() }
+    /// With what a start before this one knew to be wrong.
+    pub(super) fn new(is_reset: bool, open: Opens) -> Balance {
+        Balance { is_reset, open, ..Balance::default() }
+    }
+
+    /// What the next start must know.
+    pub(super) fn open(&self) -> &Opens {
+        &self.open
     }
 
     /// One more round.
@@ -74,7 +88,7 @@ impl Balance {
         found.extend(queue_loss(&change));
         found.extend(self.queue_growth(&change, fill));
         found.extend(action_failed(&change));
-        self.settle(found);
+        self.settle(&change, found);
     }
 
     /// What is wrong now.
@@ -82,18 +96,22 @@ impl Balance {
         self.open.values().map(|open| open.failure.clone()).collect()
     }
 
-    fn settle(&mut self, found: Vec<Finding>) {
-        for open in self.open.values_mut() {
-            open.clean += 1;
+    fn settle(&mut self, change: &Change<'_>, found: Vec<Finding>) {
+        for (id, open) in &mut self.open {
+            if change.goes_on(id, &open.of) {
+                open.clean += 1;
+            }
         }
         for finding in found {
-            let lost = self.open.get(finding.id).map_or(0, |open| open.lost).saturating_add(finding.lost);
+            let before = self.open.get(finding.id);
+            let lost = before.map_or(0, |open| open.lost).saturating_add(finding.lost);
+            let of = before.iter().flat_map(|open| &open.of).cloned().chain(finding.of).collect();
             let summary = format!("rsyslog: {}", finding.what.join("; "));
             let mut failure = Failure::new(finding.id, finding.severity, summary).cured_by(finding.cure);
             if lost > 0 {
                 failure = failure.losing(lost, "messages");
             }
-            self.open.insert(finding.id, Open { failure, clean: 0, lost });
+            self.open.insert(finding.id.to_owned(), Open { failure, lost, of, clean: 0 });
         }
         self.open.retain(|_, open| open.clean < CLEAN);
     }
@@ -115,7 +133,14 @@ impl Balance {
             what.push(format!("{limited} were discarded by a rate limit"));
         }
         let cure = "see the rate limits of the inputs (imuxsock: `ratelimit.interval`, `ratelimit.burst`)";
-        Some(Finding { id: "syslog.input_loss", severity: Severity::High, what, lost: lost.max(limited), cure })
+        Some(Finding {
+            id: "syslog.input_loss",
+            severity: Severity::High,
+            what,
+            lost: lost.max(limited),
+            of: Vec::new(),
+            cure,
+        })
     }
 
     /// How many messages are newly missing. The counters of one round are read one after the other, so that some messages
@@ -142,10 +167,7 @@ impl Balance {
         let mut blocked = BTreeMap::new();
         for (name, now) in change.queues() {
             let (size, was) = (count(now, "size"), change.last_of(Origin::Queue, name, "size"));
-            let enqueued = change.of(Origin::Queue, name, now, "enqueued");
-            let discarded = change.discarded(name, now);
-            let left = was.saturating_add(enqueued).saturating_sub(size).saturating_sub(discarded);
-            if size > 0 && left == 0 {
+            if size > 0 && change.left(name, now) == 0 {
                 let times = self.blocked.get(name).copied().unwrap_or(0) + 1;
                 blocked.insert(name.to_owned(), times);
                 if times >= BLOCKED {
@@ -165,7 +187,14 @@ impl Balance {
         }
         self.blocked = blocked;
         let cure = "see whether the targets of rsyslog's actions can be reached";
-        (!what.is_empty()).then_some(Finding { id: "syslog.queue_growth", severity, what, lost: 0, cure })
+        (!what.is_empty()).then_some(Finding {
+            id: "syslog.queue_growth",
+            severity,
+            what,
+            lost: 0,
+            of: Vec::new(),
+            cure,
+        })
     }
 }
 
@@ -177,23 +206,27 @@ fn until_full(was: u64, size: u64, most: u64) -> String {
 }
 
 fn queue_loss(change: &Change<'_>) -> Option<Finding> {
-    let (mut what, mut lost) = (Vec::new(), 0u64);
+    let (mut what, mut lost, mut of) = (Vec::new(), 0u64, Vec::new());
     for (name, now) in change.queues() {
         let discarded = change.discarded(name, now);
         if discarded > 0 {
+            of.push(name.to_owned());
             lost = lost.saturating_add(discarded);
             what.push(format!("{name} discarded {discarded} messages"));
         }
     }
     let cure = "see whether the targets of rsyslog's actions can be reached, and give their queues a disk";
-    (lost > 0).then_some(Finding { id: "syslog.queue_loss", severity: Severity::High, what, lost, cure })
+    (lost > 0).then_some(Finding { id: "syslog.queue_loss", severity: Severity::High, what, lost, of, cure })
 }
 
 fn action_failed(change: &Change<'_>) -> Option<Finding> {
-    let (mut what, mut lost) = (Vec::new(), 0u64);
+    let (mut what, mut lost, mut of) = (Vec::new(), 0u64, Vec::new());
     for (name, now) in change.round.of(Origin::Action) {
         let failed = change.of(Origin::Action, name, now, "failed");
         let suspended = change.of(Origin::Action, name, now, "suspended");
+        if failed > 0 || suspended > 0 {
+            of.push(name.to_owned());
+        }
         if failed > 0 {
             lost = lost.saturating_add(failed);
             what.push(format!("action {name} failed for {failed} messages"));
@@ -203,7 +236,7 @@ fn action_failed(change: &Change<'_>) -> Option<Finding> {
         }
     }
     let cure = "see rsyslog's own messages (`write error`, `action suspended`) for the cause";
-    (!what.is_empty()).then_some(Finding { id: "syslog.action_failed", severity: Severity::High, what, lost, cure })
+    (!what.is_empty()).then_some(Finding { id: "syslog.action_failed", severity: Severity::High, what, lost, of, cure })
 }
 
 struct Finding {
@@ -211,6 +244,8 @@ struct Finding {
     severity: Severity,
     what: Vec<String>,
     lost: u64,
+    /// The actions or queues that lost something.
+    of: Vec<String>,
     cure: &'static str,
 }
 
@@ -249,6 +284,29 @@ impl Change<'_> {
         self.round.of(origin).map(|(name, now)| self.of(origin, name, now, counter)).sum()
     }
 
+    /// Whether something went through all that had lost something, and was not lost; what is not there any more loses nothing.
+    fn goes_on(&self, id: &str, of: &BTreeSet<String>) -> bool {
+        match id {
+            "syslog.input_loss" => self.sum(Origin::Input, "submitted") > 0,
+            "syslog.action_failed" => {
+                let of_these = self.round.of(Origin::Action).filter(|(name, _)| of.contains(*name));
+                let goes = |name: &str, now: &Counters| self.of(Origin::Action, name, now, "processed") > 0;
+                of_these.into_iter().all(|(name, now)| goes(name, now))
+            }
+            "syslog.queue_loss" => self.queues().filter(|(name, _)| of.contains(*name)).all(|(name, now)| {
+                count(now, "size") == 0 && self.of(Origin::Queue, name, now, "enqueued") > 0 || self.left(name, now) > 0
+            }),
+            _ => true,
+        }
+    }
+
+    /// How many messages left a queue for where they were to go.
+    fn left(&self, name: &str, now: &Counters) -> u64 {
+        let was = self.last_of(Origin::Queue, name, "size");
+        let came = was.saturating_add(self.of(Origin::Queue, name, now, "enqueued"));
+        came.saturating_sub(count(now, "size")).saturating_sub(self.discarded(name, now))
+    }
+
     fn discarded(&self, name: &str, now: &Counters) -> u64 {
         let of = |counter| self.of(Origin::Queue, name, now, counter);
         of("discarded.full").saturating_add(of("discarded.nf"))
@@ -260,111 +318,4 @@ fn count(counters: &Counters, name: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::rounds::Rounds;
-    use super::*;
-
-    const FILL: Fill = Fill { size: Some(1000), warn: 50, high: 80 };
-
-    /// What rsyslogd 8.2302 wrote of an input, a queue before a dead target and an output that fails.
-    fn interval(
-        second: usize,
-        (submitted, enqueued): (u64, u64),
-        (size, discarded): (u64, u64),
-        failed: u64,
-    ) -> String {
-        let stamp = format!("Sun Nov 22 20:{:02}:{:02} 2026: ", second / 60, second % 60);
-        [
-            r#"{ "name": "global", "origin": "dynstats", "values": { } }"#.to_owned(),
-            format!(
-                r#"{{ "name": "imuxsock", "origin": "imuxsock", "submitted": {submitted}, "ratelimit.discarded": 0 }}"#
-            ),
-            r#"{ "name": "TCP-127.0.0.1-59999", "origin": "omfwd", "bytes.sent": 0 }"#.to_owned(),
-            format!(
-                r#"{{ "name": "fwd", "origin": "core.action", "processed": {enqueued}, "failed": {failed}, "suspended": 0 }}"#
-            ),
-            format!(
-                r#"{{ "name": "fwd queue", "origin": "core.queue", "size": {size}, "enqueued": {enqueued}, "full": 0, "discarded.full": 0, "discarded.nf": {discarded}, "maxqsize": 80 }}"#
-            ),
-            format!(
-                r#"{{ "name": "main Q", "origin": "core.queue", "size": 0, "enqueued": {enqueued}, "full": 0, "discarded.full": 0, "discarded.nf": 0, "maxqsize": 86 }}"#
-            ),
-        ]
-        .map(|object| format!("{stamp}{object}\n"))
-        .concat()
-    }
-
-    /// Submitted and enqueued; in the queue of the action and discarded by it; failed in all.
-    type Interval = ((u64, u64), (u64, u64), u64);
-
-    /// What is wrong after each interval.
-    fn check(intervals: &[Interval]) -> Vec<Vec<String>> {
-        let (mut balance, mut rounds, mut seen) = (Balance::default(), Rounds::default(), Vec::new());
-        for (number, (input, queue, failed)) in intervals.iter().enumerate() {
-            for line in interval(number * 10, *input, *queue, *failed).lines() {
-                assert_eq!(rounds.take(line), None);
-            }
-            balance.take(rounds.settle().unwrap(), FILL);
-            seen.push(balance.failures().into_iter().map(|failure| failure.id).collect());
-        }
-        seen
-    }
-
-    #[test]
-    fn what_is_submitted_and_not_enqueued_is_lost_until_two_intervals_are_clean() {
-        let quiet = (0, 0);
-        let seen = check(&[((0, 0), quiet, 0), ((303, 23), quiet, 0), ((313, 33), quiet, 0), ((320, 40), quiet, 0)]);
-        assert_eq!(seen, [vec![], vec!["syslog.input_loss"], vec!["syslog.input_loss"], vec![]]);
-    }
-
-    #[test]
-    fn what_is_on_its_way_between_two_counters_is_not_lost() {
-        let quiet = (0, 0);
-        let rounds = [(0, 0), (1000, 992), (2000, 1997), (3000, 2991), (4000, 4000)].map(|input| (input, quiet, 0));
-        assert!(check(&rounds).into_iter().all(|seen| seen.is_empty()));
-    }
-
-    #[test]
-    fn a_few_messages_that_never_come_are_lost() {
-        let quiet = (0, 0);
-        let seen = check(&[((0, 0), quiet, 0), ((1000, 995), quiet, 0), ((1000, 995), quiet, 0)]);
-        assert_eq!((seen[1].len(), seen[2].as_slice()), (0, &["syslog.input_loss".to_owned()][..]));
-        let steady: Vec<_> = (0..30).map(|round| ((round * 1000, round * 999), quiet, 0)).collect();
-        assert!(check(&steady).into_iter().any(|seen| !seen.is_empty()), "a little, again and again, is told");
-    }
-
-    #[test]
-    fn a_dead_target_shows_in_its_queue_while_its_action_says_nothing_failed() {
-        let seen = check(&[((0, 0), (0, 0), 0), ((150, 150), (80, 70), 0), ((200, 200), (80, 120), 0)]);
-        assert_eq!(seen[1], ["syslog.queue_loss"]);
-        assert_eq!(seen[2], ["syslog.queue_growth", "syslog.queue_loss"]);
-    }
-
-    #[test]
-    fn a_queue_that_fills_is_told_with_the_time_that_is_left() {
-        let seen = check(&[((0, 0), (0, 0), 0), ((600, 600), (500, 0), 0), ((950, 950), (800, 0), 0)]);
-        assert_eq!(seen[1], ["syslog.queue_growth"]);
-        assert_eq!(until_full(500, 800, 1000), ", full in 1 intervals");
-    }
-
-    #[test]
-    fn an_output_that_fails_is_told_and_its_losses_are_summed() {
-        let mut balance = Balance::default();
-        for (number, failed) in [0, 150, 593].into_iter().enumerate() {
-            let mut rounds = Rounds::default();
-            for line in interval(number * 10, (failed, failed), (0, 0), failed).lines() {
-                rounds.take(line);
-            }
-            balance.take(rounds.settle().unwrap(), FILL);
-        }
-        let failures = balance.failures();
-        assert_eq!((failures[0].id.as_str(), failures[0].loss.as_ref().unwrap().count), ("syslog.action_failed", 593));
-    }
-
-    #[test]
-    fn a_daemon_that_starts_anew_has_lost_nothing_by_that() {
-        let quiet = (0, 0);
-        let seen = check(&[((500, 500), quiet, 0), ((700, 700), quiet, 0), ((20, 20), quiet, 0), ((40, 40), quiet, 0)]);
-        assert!(seen.into_iter().all(|seen| seen.is_empty()));
-    }
-}
+mod tests;

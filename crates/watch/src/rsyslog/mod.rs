@@ -83,12 +83,13 @@ struct Settings {
 }
 
 impl Plan for Settings {
-    fn begin(&self, _: Option<&Value>) -> Box<dyn Watcher> {
+    fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
+        let open = kept.and_then(|kept| serde_json::from_value(kept.clone()).ok()).unwrap_or_default();
         Box::new(Rsyslog {
             settings: self.clone(),
             growing: Growing::default(),
             rounds: Rounds::default(),
-            balance: Balance::new(self.is_reset),
+            balance: Balance::new(self.is_reset, open),
             heard: None,
         })
     }
@@ -122,6 +123,11 @@ impl Watcher for Rsyslog {
             part => self.say(part, silent),
         }
     }
+
+    fn memory(&self) -> Option<Value> {
+        // Its keys are text, so that nothing can go wrong.
+        serde_json::to_value(self.balance.open()).ok()
+    }
 }
 
 impl Rsyslog {
@@ -150,8 +156,7 @@ impl Rsyslog {
         if now.since(heard) < interval.saturating_mul(SILENT) {
             return None;
         }
-        let minutes = now.since(heard).as_secs() / 60;
-        let summary = format!("rsyslog has written no statistics to {path} for {minutes} min");
+        let summary = format!("rsyslog has written no statistics to {path} for {} s", now.since(heard).as_secs());
         let failure = Failure::new("syslog.stats_silent", Severity::High, summary).since(heard.wall);
         Some(failure.caused_by("rsyslogd does not run, stands still, or cannot write").cured_by(MODULE))
     }
