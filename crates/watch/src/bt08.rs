@@ -10,8 +10,9 @@ use balefire_model::Severity;
 use balefire_model::calendar::{Interval, TimeOfDay, TimeRange, WeekdayRange};
 use balefire_model::settings::{FieldDoc, Reader, Shape};
 use balefire_model::text::{cut, one_line};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -218,11 +219,24 @@ struct Lines {
 impl Plan for Lines {
     fn begin(&self, kept: Option<&Value>) -> Box<dyn Watcher> {
         // What cannot be read is as if it were not there: then what is there now is old.
-        let place = kept.and_then(|kept| Place::deserialize(kept).ok());
+        let Kept { place, said } = kept.and_then(|kept| Kept::deserialize(kept).ok()).unwrap_or_default();
         let tail = Tail::new(&self.path, place);
-        Box::new(LineWatch { settings: self.clone(), tail, seen: BTreeMap::new(), count: 0 })
+        Box::new(LineWatch { settings: self.clone(), tail, seen: BTreeMap::new(), said, count: 0 })
     }
 }
+
+/// What a restart must know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    place: Option<Place>,
+    #[serde(default)]
+    said: Vec<KeptSaid>,
+}
+
+/// What was said of one failure that was not over: which, since when, how often, and the last words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct KeptSaid(usize, Timestamp, u64, String);
 
 /// What was said of one failure.
 struct Said {
@@ -237,6 +251,8 @@ struct LineWatch {
     tail: Tail,
     /// By the place in [`SIGNALS`].
     seen: BTreeMap<usize, Said>,
+    /// What was not over when we stopped. Nobody looked meanwhile, so that the quiet begins anew.
+    said: Vec<KeptSaid>,
     count: u64,
 }
 
@@ -250,12 +266,20 @@ impl Watcher for LineWatch {
     }
 
     fn memory(&self) -> Option<Value> {
-        self.tail.place().map(|place| serde_json::to_value(place).expect("three numbers are JSON"))
+        let keep = |(signal, said): (&usize, &Said)| KeptSaid(*signal, said.first.wall, said.count, said.text.clone());
+        let said = if self.said.is_empty() { self.seen.iter().map(keep).collect() } else { self.said.clone() };
+        // It has no map with keys that are no text, so that nothing can go wrong.
+        serde_json::to_value(Kept { place: self.tail.place().cloned(), said }).ok()
     }
 }
 
 impl LineWatch {
     fn judge(&mut self, now: Moment, lines: &[String]) -> Look {
+        for KeptSaid(signal, first, count, text) in std::mem::take(&mut self.said) {
+            if signal < SIGNALS.len() {
+                self.seen.insert(signal, Said { first: Moment { wall: first, ..now }, last: now, count, text });
+            }
+        }
         let Lines { path, ident, quiet } = &self.settings;
         self.count += lines.len() as u64;
         for line in lines {
@@ -309,8 +333,28 @@ fn is_tag(before: &str, ident: &str) -> bool {
 
 /// Whether a line begins as those of PHP's error log do: `[22-Nov-2026 08:00:00 UTC] `, or as what FPM hands on.
 fn is_php(before: &str) -> bool {
-    let before = before.strip_suffix("PHP message: ").unwrap_or(before);
-    before.is_empty() || before.strip_prefix('[').is_some_and(|rest| rest.find("] ") == rest.len().checked_sub(2))
+    let (before, is_handed_on) = match before.strip_suffix("PHP message: ") {
+        Some(before) => (before, true),
+        None => (before, false),
+    };
+    // nginx and Apache write what PHP says on its standard error into their own logs, behind words of theirs.
+    let nginx = before.strip_suffix(" FastCGI sent in stderr: \"").filter(|_| is_handed_on);
+    if let Some(before) = nginx {
+        return before.starts_with(|c: char| c.is_ascii_digit())
+            && before.contains(" [error] ")
+            && !before.contains('"');
+    }
+    let before = match before.strip_suffix("AH01071: Got error '") {
+        Some(before) if is_handed_on => before,
+        _ => before,
+    };
+    before.is_empty() || is_in_brackets(before)
+}
+
+/// Whether a text is only parts in brackets, each with a blank behind it: `[22-Nov-2026 08:00:00 UTC] [php:notice] `.
+fn is_in_brackets(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix("] "));
+    inner.is_some_and(|inner| inner.split("] [").all(|part| !part.contains(['[', ']'])))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use super::*;
 use crate::hostile::{check_large, like};
 use crate::look::Sight;
-use jiff::Timestamp;
 use proptest::prelude::*;
 
 /// So many seconds after monday, 08:00.
@@ -76,6 +75,21 @@ fn only_the_programs_own_lines_are_its_signals() {
         ),
         ("[22-Nov-2026 08:00:00 UTC] AuditLogger FAILURE: no such table", Some("bt08.logger_failure")),
         ("[22-Nov-2026 08:00:00] PHP message: AuditLogger FAILURE: x", Some("bt08.logger_failure")),
+        (
+            "2026/11/22 08:00:00 [error] 12#12: *3 FastCGI sent in stderr: \"PHP message: AuditLogger FAILURE: x\" while",
+            Some("bt08.logger_failure"),
+        ),
+        (
+            "[Sun Nov 22 08:00:00.1 2026] [proxy_fcgi:error] [pid 1:tid 2] [client 10.0.0.1:5] AH01071: Got error \
+             'PHP message: AuditLogger FAILURE: x'",
+            Some("bt08.logger_failure"),
+        ),
+        ("[Sun Nov 22 08:00:00 2026] [php:notice] [pid 1] AuditLogger FAILURE: x", Some("bt08.logger_failure")),
+        (
+            "2026/11/22 08:00:00 [error] 12#12: *3 open() \"/x FastCGI sent in stderr: \"PHP message: AuditLogger FAILURE: x",
+            None,
+        ),
+        ("[Sun Nov 22 08:00:00 2026] [core:error] [pid 1] AH00128: File does not exist: /AuditLogger FAILURE: x", None),
         ("Nov 22 08:00:00 web sshd[7]: Invalid user eqmon-audit: AUDIT_FAILURE: x from 10.0.0.1", None),
         ("Nov 22 08:00:00 web my-eqmon-audit[7]: AUDIT_FAILURE: x", None),
         ("Nov 22 08:00:00 web eqmon-audit[x]: AUDIT_FAILURE: x", None),
@@ -94,7 +108,7 @@ fn lines_are_told_as_one_failure_each_until_none_has_come_for_a_while() {
     std::fs::write(&path, "").unwrap();
     let plan = Lines { path: path.clone(), ident: "eqmon-audit".to_owned(), quiet: Duration::from_secs(900) };
     let tail = Tail::new(&path, None);
-    let mut watch = LineWatch { settings: plan, tail, seen: BTreeMap::new(), count: 0 };
+    let mut watch = LineWatch { settings: plan, tail, seen: BTreeMap::new(), said: Vec::new(), count: 0 };
     let lines = watch.tail.lines().unwrap();
     assert_eq!(word(watch.judge(at(0), &lines)), "ok");
     let line = "web eqmon-audit: AUDIT_FAILURE: \u{1b}[2J\u{202e} ".to_owned() + &"x".repeat(10_000);
@@ -119,4 +133,22 @@ proptest! {
 #[test]
 fn a_line_of_any_length_is_read_in_bounded_time() {
     check_large(GOOD[0], |line| _ = signal(line, "eqmon-audit"));
+}
+
+#[test]
+fn a_restart_ends_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("syslog");
+    std::fs::write(&path, "").unwrap();
+    let plan = Lines { path: path.clone(), ident: "eqmon-audit".to_owned(), quiet: Duration::from_secs(900) };
+    let mut watch = plan.begin(None);
+    let nobody = crate::watcher::Nobody;
+    watch.look(at(0), &nobody);
+    std::fs::write(&path, "web eqmon-audit: AUDIT_FAILURE: x\n").unwrap();
+    assert_eq!(word(watch.look(at(1), &nobody)), "critical");
+    let mut next = plan.begin(watch.memory().as_ref());
+    assert!(next.memory().is_some_and(|memory| memory["said"][0][2] == 1), "also before its first look");
+    assert_eq!(word(next.look(at(60), &nobody)), "critical");
+    assert_eq!(word(next.look(at(959), &nobody)), "critical");
+    assert_eq!(word(next.look(at(960), &nobody)), "ok");
 }
