@@ -155,8 +155,7 @@ impl Tail {
 /// What stands before a place in a file, as a sum; nothing where nothing does.
 fn before(file: &File, at: u64) -> io::Result<String> {
     let length = at.min(BEFORE_BYTES);
-    let mut bytes = Vec::new();
-    bytes.resize(usize::try_from(length).unwrap_or(0), 0);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     let read = file.read_at(&mut bytes, at - length)?;
     let sum = Sha256::digest(&bytes[..read]);
     Ok(if at == 0 { String::new() } else { sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect() })
