@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn a_restart_ends_nothing_before_its_calm() {
         let calms = [("lost", Duration::from_secs(900))];
-        let begin = |says: &[&'static str], kept: Option<&Value>| Calm::of(Arc::new(Says(says.to_vec())), &calms).begin(kept);
+        let begin =
+            |says: &[&'static str], kept: Option<&Value>| Calm::of(Arc::new(Says(says.to_vec())), &calms).begin(kept);
         let mut first = begin(&["lost", "off"], None);
         assert_eq!(ids(first.look(at(0), &Nobody)), ["lost", "off"]);
         let kept = first.memory();

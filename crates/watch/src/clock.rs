@@ -5,6 +5,7 @@ mod skew;
 
 pub use skew::{Lag, Skew};
 
+use crate::calm::Calm;
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::child::Child;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
@@ -62,7 +63,7 @@ fn read_section(reader: &Reader<'_>) -> Watched {
         target: "the machine's clock".to_owned(),
         every,
         under: Vec::new(),
-        plan: Arc::new(Settings { step_warn, step_high, unsynced, skew }),
+        plan: Calm::of(Arc::new(Settings { step_warn, step_high, unsynced, skew }), &[("clock.step", STABLE)]),
     }
 }
 

@@ -9,6 +9,7 @@ mod removed;
 mod sequence;
 mod verify;
 
+use crate::calm::Calm;
 use crate::look::{Failure, Look, Moment};
 use crate::sensors::child::Said;
 use crate::watcher::{Around, Kind, Plan, Watched, Watcher};
@@ -79,6 +80,7 @@ fn read_section(reader: &Reader<'_>) -> Vec<Watched> {
         });
     let verify = verify.optional();
     let target = directory.clone().unwrap_or_else(|| "the journal".to_owned());
+    let journal = Arc::new(Settings { units_high, directory: directory.clone(), usage });
     let watched = |name: &str, plan: Arc<dyn Plan>| Watched {
         name: name.to_owned(),
         kind: KIND.key,
@@ -89,7 +91,7 @@ fn read_section(reader: &Reader<'_>) -> Vec<Watched> {
     };
     let files = files::Files { directory: directory.clone() };
     let mut all = vec![
-        watched(KIND.key, Arc::new(Settings { units_high, directory: directory.clone(), usage })),
+        watched(KIND.key, Calm::of(journal, &[("journal.suppressed", QUIET)])),
         watched("journald.files", Arc::new(files)),
     ];
     let of =

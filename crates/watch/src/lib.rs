@@ -7,6 +7,7 @@ mod audit;
 mod auditd;
 mod board;
 mod bt08;
+mod calm;
 mod canary;
 mod capacity;
 mod clock;

@@ -11,6 +11,7 @@ pub(crate) use owner::{daemon, holders};
 
 use drift::Expected;
 
+use crate::calm::Calm;
 use crate::watcher::{Kind, Plan, Watched};
 use balefire_model::settings::Reader;
 use std::path::PathBuf;
@@ -51,14 +52,16 @@ fn read(reader: &Reader<'_>) -> Vec<Watched> {
         plan,
     };
     let log = settings.log.display().to_string();
+    let stuck = Calm::of(Arc::new(stuck::Stuck(settings.clone())), &[("audit.stuck", settings.stuck_calm)]);
+    let status = Calm::of(Arc::new(status::Standing(settings.clone())), &[("audit.lost", settings.lost_calm)]);
     let drift = rules.map(|rules| Watched {
         every: drift::EVERY,
         ..watched("kernel.rules", "AUDIT_LIST_RULES", &["kernel.owner"], Arc::new(drift::Drift(rules)))
     });
     let mut all = vec![
         watched("kernel.owner", "/proc/net/netlink", &[], Arc::new(owner::Owner(settings.clone()))),
-        watched("kernel.stuck", "/proc/net/netlink", &["kernel.owner"], Arc::new(stuck::Stuck(settings.clone()))),
-        watched("kernel.status", "AUDIT_GET", &["kernel.owner"], Arc::new(status::Standing(settings.clone()))),
+        watched("kernel.stuck", "/proc/net/netlink", &["kernel.owner"], stuck),
+        watched("kernel.status", "AUDIT_GET", &["kernel.owner"], status),
         watched("kernel.records", &log, &["kernel.status"], Arc::new(records::Records(settings))),
     ];
     all.extend(drift);
