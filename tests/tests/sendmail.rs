@@ -94,6 +94,15 @@ fn a_link_named_sendmail_is_sendmail() {
     let incident = titled(&server, "Cron <root@x> run-parts", 1).remove(0);
     assert_eq!(incident["labels"]["program"], "cron");
     assert!(incident["description"].as_str().unwrap().contains("after the dot"));
+    // smartd's own script calls its mailer so, whatever the text begins with.
+    let mut command = Command::new(&link);
+    let subject = "SMART error (Health) detected on host: x";
+    command.args(["-s", subject, "root"]).env("BALEFIRE_DATA", site.path("data"));
+    let sent = pipe(&mut command, b"Device: /dev/sda [SAT], FAILED SMART self-check. BACK UP DATA NOW!\n");
+    assert_eq!((code(&sent), words(&sent)), (0, String::new()));
+    let incident = titled(&server, "SMART error (Health)", 1).remove(0);
+    assert_eq!((&incident["severity"], &incident["labels"]["smart_error"]), (&"critical".into(), &"Health".into()));
+    assert!(incident["description"].as_str().unwrap().starts_with("Device: /dev/sda"), "{incident}");
 }
 
 #[test]

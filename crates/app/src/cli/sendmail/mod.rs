@@ -33,7 +33,8 @@ Examples:
   df -h | balefire sendmail root
   ln -s /usr/bin/balefire /usr/sbin/sendmail         what cron, auditd, smartd and mdadm call
 
-Takes the options of sendmail(8): -t, -i, -oi, -f ADDRESS, -r ADDRESS, -F NAME, -B TYPE, recipients, and -- before them; and
+Takes the options of sendmail(8): -t, -i, -oi, -f ADDRESS, -r ADDRESS, -F NAME, -B TYPE, recipients, and -- before them; -s SUBJECT
+as mail(1) does, for smartd; and
 --spool DIR, --socket PATH, --config FILE, --data DIR, which BALEFIRE_SPOOL, BALEFIRE_SOCKET, BALEFIRE_CONFIG and BALEFIRE_DATA
 say, too. Without them the socket is that of /etc/balefire/balefire.yaml where this user may read that, else
 /run/balefire/balefire.sock; the spool is its `spool`, else /var/spool/balefire.
@@ -81,7 +82,7 @@ impl Sendmail {
             output::tell(&one_line(&format!("sendmail: option {option} is not known and passed over")));
         }
         let mail = match read(io::stdin().lock(), options.ignore_dots) {
-            Ok(mail) => mail,
+            Ok(mail) => with_subject(options.subject.as_deref(), mail),
             Err(error) => return told(SysExit::IoErr, &format!("standard input cannot be read: {error}")),
         };
         let ways = Ways::of(&options, place);
@@ -127,6 +128,14 @@ fn read(mut stdin: impl Read, ignore_dots: bool) -> io::Result<Vec<u8>> {
         mail.truncate(end);
     }
     Ok(mail)
+}
+
+/// The text as a mail, where the subject was an argument: then it has no head.
+fn with_subject(subject: Option<&str>, text: Vec<u8>) -> Vec<u8> {
+    match subject {
+        Some(subject) => [format!("Subject: {}\n\n", one_line(subject)).into_bytes(), text].concat(),
+        None => text,
+    }
 }
 
 /// Where a line begins that holds a dot alone.
@@ -212,6 +221,15 @@ mod tests {
         assert_eq!(read(&mail[..], false).unwrap(), b"Subject: x\n\na\n.b\n..\n");
         assert_eq!(read(&mail[..], true).unwrap(), mail);
         assert_eq!(read(&b".\r\nx"[..], false).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_subject_that_is_an_argument_is_that_of_a_text_without_a_head() {
+        assert_eq!(
+            with_subject(Some("a\nTo: b"), b"Device: /dev/sda\n".to_vec()),
+            b"Subject: a\\nTo: b\n\nDevice: /dev/sda\n"
+        );
+        assert_eq!(with_subject(None, b"x".to_vec()), b"x");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct Options {
     pub(super) from: Option<String>,
     /// `-F`: the sender's name.
     pub(super) name: Option<String>,
+    /// `-s`: the subject, as for mail(1), which smartd believes to call. Then all that comes is text.
+    pub(super) subject: Option<String>,
     /// Recipients.
     pub(super) recipients: Vec<String>,
     /// `--spool`
@@ -49,11 +51,11 @@ pub(super) enum UsageError {
 }
 
 /// The letters with a value, attached or as the next argument: those of sendmail and Postfix.
-const WITH_VALUE: &str = "ABCFLNORVXfhopr";
+const WITH_VALUE: &str = "ABCFLNORVXfhoprs";
 /// The letters whose value is attached, if there is any.
 const WITH_ATTACHED: &str = "bdeq";
 /// The letters without a value.
-const ALONE: &str = "GIUcimnstvx";
+const ALONE: &str = "GIUcimntvx";
 
 /// Reads the arguments behind the program's name.
 pub(super) fn parse(arguments: &[String]) -> Result<Options, UsageError> {
@@ -123,6 +125,7 @@ impl Options {
     fn take_value(&mut self, letter: char, value: String) {
         match letter {
             'f' | 'r' => self.from = Some(value).filter(|from| !from.is_empty()),
+            's' => self.subject = Some(value),
             'F' => self.name = Some(value).filter(|name| !name.is_empty()),
             'o' if value == "i" => self.ignore_dots = true,
             // Bodies are taken as they are; who is told of what is the routes' to say.
@@ -177,6 +180,8 @@ mod tests {
         );
         assert_eq!(good("-bm -em -v -odb -r x -- -odd@name b").recipients, ["-odd@name", "b"]);
         assert_eq!(good("-t").passed_over, [""; 0]);
+        let smartd = good("-s SMART root");
+        assert_eq!((smartd.subject.as_deref(), &smartd.recipients[..]), (Some("SMART"), &["root".to_owned()][..]));
     }
 
     #[test]
