@@ -13,6 +13,9 @@ const CLEAN: u32 = 2;
 /// A queue from which nothing leaves for so many intervals is blocked.
 const BLOCKED: u32 = 2;
 
+/// A part of a round waits for so many others; what is not in them is not there any more.
+const PARTS_MAX: u32 = 2;
+
 /// So many messages may be on their way at any load.
 const ON_THE_WAY: i128 = 10;
 
@@ -29,6 +32,8 @@ pub(super) struct Fill {
 #[derive(Debug, Default)]
 pub(super) struct Balance {
     last: Option<Round>,
+    /// A part of the round: a daemon that is held up writes it piece by piece.
+    part: Option<(Round, u32)>,
     /// Each counter starts anew at each round.
     is_reset: bool,
     /// Submitted and not enqueued, by the two last rounds: what only one of them says may still be on its way.
@@ -78,6 +83,16 @@ impl Balance {
 
     /// One more round.
     pub(super) fn take(&mut self, round: Round, fill: Fill) {
+        let (round, parts) = match self.part.take() {
+            Some((before, parts)) => (before.joined(round, self.is_reset), parts + 1),
+            None => (round, 0),
+        };
+        // Every rsyslogd has a main queue.
+        let is_whole = round.of(Origin::Queue).next().is_some();
+        if parts < PARTS_MAX && !(is_whole && self.last.as_ref().is_none_or(|last| round.covers(last))) {
+            self.part = Some((round, parts));
+            return;
+        }
         let Some(last) = self.last.replace(round.clone()) else {
             self.flow.rounds = 1;
             return;
@@ -273,9 +288,13 @@ impl Change<'_> {
         self.last.objects.get(&(origin, name.to_owned())).map_or(0, |counters| count(counters, counter))
     }
 
-    /// By how much a counter rose. One that fell was started anew with its daemon.
+    /// By how much a counter rose. One that fell was started anew with its daemon; of one that was not there before nothing
+    /// can be said.
     fn of(&self, origin: Origin, name: &str, now: &Counters, counter: &str) -> u64 {
         let now = count(now, counter);
+        if !self.is_reset && !self.last.objects.contains_key(&(origin, name.to_owned())) {
+            return 0;
+        }
         let was = if self.is_reset { 0 } else { self.last_of(origin, name, counter) };
         if now >= was { now - was } else { now }
     }

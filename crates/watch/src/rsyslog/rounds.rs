@@ -45,6 +45,23 @@ impl Round {
         };
         self.objects.iter().filter_map(of)
     }
+
+    /// Whether it has everything that another one has.
+    pub(super) fn covers(&self, other: &Round) -> bool {
+        other.objects.keys().all(|key| self.objects.contains_key(key))
+    }
+
+    /// Two parts of one, the older first; where each counter starts anew they add up.
+    pub(super) fn joined(mut self, newer: Round, is_reset: bool) -> Round {
+        for (key, counters) in newer.objects {
+            let known = self.objects.entry(key).or_default();
+            for (name, count) in counters {
+                let before = if is_reset { known.get(&name).copied().unwrap_or(0) } else { 0 };
+                known.insert(name, count.saturating_add(before));
+            }
+        }
+        self
+    }
 }
 
 /// Makes rounds of lines.

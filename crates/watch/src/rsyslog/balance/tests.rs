@@ -146,3 +146,26 @@ fn a_daemon_that_starts_anew_has_lost_nothing_by_that() {
     let seen = check(&[((500, 500), quiet, 0), ((700, 700), quiet, 0), ((20, 20), quiet, 0), ((40, 40), quiet, 0)]);
     assert!(seen.into_iter().all(|seen| seen.is_empty()));
 }
+
+#[test]
+fn a_round_that_comes_in_pieces_is_no_loss() {
+    let mut balance = Balance::default();
+    let lines = |second: usize, messages: u64| -> Vec<String> {
+        interval(second, (messages, messages), (0, 0), 0).lines().map(str::to_owned).collect()
+    };
+    let mut take = |lines: &[String]| {
+        let mut rounds = Rounds::default();
+        lines.iter().for_each(|line| assert_eq!(rounds.take(line), None));
+        balance.take(rounds.settle().unwrap(), FILL);
+        assert_eq!(balance.failures(), [], "{lines:?}");
+    };
+    let first = lines(0, 0);
+    take(&first[..3]);
+    take(&first[3..]);
+    for (number, messages) in [300, 600, 900].into_iter().enumerate() {
+        let all = lines(10 + number * 10, messages);
+        for piece in all.chunks(2) {
+            take(piece);
+        }
+    }
+}
