@@ -13,6 +13,9 @@ const OBJECTS_MAX: usize = 2_000;
 /// A name is shown no longer than this.
 const NAME_MAX: usize = 100;
 
+/// The first line of a round, since dynamic counters came (8.26).
+const BEGIN: &str = "\"origin\": \"dynstats\"";
+
 /// What a set of counters is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
@@ -77,7 +80,8 @@ impl Rounds {
     /// One more line; the round that it ends, where it begins the next.
     pub(super) fn take(&mut self, line: &str) -> Option<Round> {
         let (stamp, object) = parse(line)?;
-        let mut ended = None;
+        // Every round begins with this. Two that were held up have the same second, and must not be taken for one.
+        let mut ended = if line.contains(BEGIN) && !self.open.objects.is_empty() { self.settle() } else { None };
         if let Some((key, counters)) = object {
             // A name that comes again at the same second is another thing of the same name.
             if self.open.stamps.get(&key).is_some_and(|before| *before != stamp) {
@@ -167,6 +171,19 @@ mod tests {
         assert_eq!(round.of(Origin::Queue).count(), 1);
         assert_eq!(rounds.settle().unwrap().of(Origin::Input).count(), 1);
         assert_eq!(rounds.interval(), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn two_rounds_of_the_same_second_are_two() {
+        let mut rounds = Rounds::default();
+        let begin = line(16, "global", "dynstats", "\"values\": { }");
+        let input = |count| line(16, "imuxsock", "imuxsock", &format!("\"submitted\": {count}"));
+        assert_eq!((rounds.take(&begin), rounds.take(&input(308))), (None, None));
+        let first = rounds.take(&begin).unwrap();
+        assert_eq!(rounds.take(&input(309)), None);
+        let counts =
+            [first, rounds.settle().unwrap()].map(|round| round.of(Origin::Input).next().unwrap().1["submitted"]);
+        assert_eq!(counts, [308, 309]);
     }
 
     #[test]
