@@ -30,9 +30,6 @@ pub const AUDIT_FAILURE: &str = "audit_failure";
 /// The labels that only we give.
 const OWN_LABELS: [&str; 3] = [AUDIT_FAILURE, "audit_failure_subject", "audit_failure_over"];
 
-/// How the rules of our own watchers begin.
-const OWN_RULES: &str = "watch.";
-
 /// As many of an incident's events are looked at, and as many of its labels.
 const EVENTS_MAX: usize = 16;
 const LABELS_MAX: usize = 64;
@@ -203,17 +200,13 @@ pub fn log_records(incident: &Incident) -> Vec<LogRecord> {
     found
 }
 
-/// Takes away what a sender has put where only we say something: the labels of a failure, and the beginning of the names under
-/// which our own watchers find one. Nobody is to be called for a failure that we have not seen.
+/// Takes away what a sender has put where only we say something: the labels of a failure. Nobody is to be called for one that no
+/// event tells of.
 pub fn disown(incident: &mut Incident) {
     for label in OWN_LABELS {
         if incident.labels.remove(label).is_some() {
             incident.notes.push(format!("the label {label} was taken away: it is given here"));
         }
-    }
-    if incident.detected_by.starts_with(OWN_RULES) {
-        incident.detected_by.insert_str(0, "sender.");
-        incident.notes.push("detected_by got `sender.` in front: `watch.` is for what is found here".to_owned());
     }
 }
 
