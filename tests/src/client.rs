@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 client over any stream, so that a test decides about every byte. Knows nothing of incidents.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -9,6 +10,12 @@ use std::time::Duration;
 
 /// A server that says nothing for so long will not say anything.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A token as the configuration has it.
+#[must_use]
+pub fn token_hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// What can carry HTTP.
 trait Stream: Read + Write + Send {}

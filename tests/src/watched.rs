@@ -6,6 +6,10 @@ use serde_json::Value;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
+
+/// A machine that does much else takes its time.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a running server says of one watcher.
 ///
@@ -47,6 +51,30 @@ pub fn wait_ok(server: &Server, name: &str) -> Value {
     wait::until(&format!("{name} is ok"), || {
         let watcher = watcher(server, name);
         if watcher["state"] == "ok" { Ok(watcher) } else { Err(watcher.to_string()) }
+    })
+}
+
+/// Waits until the watcher is in this state, and gives it.
+///
+/// # Panics
+/// Where it is not so.
+pub fn wait_for_state(server: &Server, name: &str, state: &str) -> Value {
+    wait::within(PATIENCE, &format!("{name} is {state}"), || {
+        let watcher = watcher(server, name);
+        if watcher["state"] == state { Ok(watcher) } else { Err(watcher.to_string()) }
+    })
+}
+
+/// Waits for the newest incident that tells of this change of this failure, and gives it.
+///
+/// # Panics
+/// Where it is not so.
+pub fn wait_for_newest(server: &Server, (failure, change): (&str, &str)) -> Value {
+    wait::within(PATIENCE, &format!("{failure}: {change}"), || {
+        let rows = server.list(&format!("limit=1000&rule=watch.{failure}"));
+        let all: Vec<Value> = rows.iter().map(|row| server.show(row["id"].as_str().expect("an id"))).collect();
+        let found = all.iter().find(|shown| shown["incident"]["labels"]["change"] == change).cloned();
+        found.ok_or_else(|| server.get("/api/v1/watch").text())
     })
 }
 

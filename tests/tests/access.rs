@@ -1,10 +1,9 @@
 //! Who may send and who may read: tokens, loopback, the socket. A token is nowhere to be seen.
 
-use balefire_tests::client::Connection;
+use balefire_tests::client::{Connection, token_hash};
 use balefire_tests::left_out;
 use balefire_tests::server::{Server, Site};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -13,15 +12,11 @@ use std::process::Command;
 const SENDER: &str = "sender-token-5f1c2a77";
 const ADMIN: &str = "admin-token-90bb31de";
 
-fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn config(listen: &str) -> String {
     format!(
         "http:\n  listen: \"{listen}\"\n  tokens:\n    app-1: {{sha256: {}}}\n    soc: {{sha256: {}, role: admin}}\nrouting: custom\n",
-        hash(SENDER),
-        hash(ADMIN)
+        token_hash(SENDER),
+        token_hash(ADMIN)
     )
 }
 
@@ -58,7 +53,7 @@ fn over_the_network_only_a_known_token_gets_in_and_each_role_does_what_it_may() 
     assert_eq!(status(there(), "POST", incidents), 401);
     assert_eq!(status(there(), "GET", incidents), 401);
     assert_eq!(status(there().with_token("guess"), "POST", incidents), 401);
-    assert_eq!(status(there().with_token(&hash(SENDER)), "POST", incidents), 401, "the hash is no token");
+    assert_eq!(status(there().with_token(&token_hash(SENDER)), "POST", incidents), 401, "the hash is no token");
     assert_eq!(status(there().with_token(SENDER), "POST", incidents), 202);
     assert_eq!(status(there().with_token(ADMIN), "POST", incidents), 202);
     for path in [incidents, "/api/v1/channels"] {

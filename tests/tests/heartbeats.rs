@@ -2,23 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use balefire_tests::client::{Answer, Connection};
+use balefire_tests::client::{Answer, Connection, token_hash};
 use balefire_tests::server::{Server, Site};
 use balefire_tests::wait;
+use balefire_tests::watched::{PATIENCE, wait_for_newest, wait_for_state, watcher};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
-
-/// A machine that does much else takes its time.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 const FIREWALL: &str = "firewall-token-1f0e";
 const JOBS: &str = "jobs-token-77aa";
 const ADMIN: &str = "admin-token-c0de";
-
-fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// A timetable whose next time is months away, or was: only what the job itself tells counts.
 fn yearly(more: &str) -> String {
@@ -30,9 +23,9 @@ fn site(sources: &str) -> Site {
         "http:\n  listen: \"127.0.0.1:0\"\n  tokens:\n    fw-01: {{sha256: {}, rate: 20/h}}\n    \
          jobs: {{sha256: {}, heartbeats: [\"job-*\"]}}\n    soc: {{sha256: {}, role: admin}}\nrouting: custom\n\
          watch:\n  source:\n{sources}",
-        hash(FIREWALL),
-        hash(JOBS),
-        hash(ADMIN)
+        token_hash(FIREWALL),
+        token_hash(JOBS),
+        token_hash(ADMIN)
     ))
 }
 
@@ -43,28 +36,6 @@ fn ask(server: &Server, token: Option<&str>, (method, path): (&str, &str)) -> An
         None => connection,
     };
     connection.request(method, &format!("/api/v1/heartbeat/{path}"), &[], b"").unwrap()
-}
-
-fn watcher(server: &Server, name: &str) -> Value {
-    let answer = server.get("/api/v1/watch").expect(200).json();
-    answer["watchers"].as_array().unwrap().iter().find(|watcher| watcher["name"] == name).unwrap().clone()
-}
-
-fn wait_for_state(server: &Server, name: &str, expected: &str) -> Value {
-    wait::within(PATIENCE, &format!("{name} is {expected}"), || {
-        let found = watcher(server, name);
-        if found["state"] == expected { Ok(found) } else { Err(found.to_string()) }
-    })
-}
-
-/// The newest incident that tells of this change of this failure.
-fn wait_for_told(server: &Server, (rule, change): (&str, &str)) -> Value {
-    wait::within(PATIENCE, &format!("{rule}: {change}"), || {
-        let rows = server.list(&format!("limit=100&rule=watch.{rule}"));
-        let shown: Vec<Value> = rows.iter().map(|row| server.show(row["id"].as_str().unwrap())).collect();
-        let found = shown.iter().find(|shown| shown["incident"]["labels"]["change"] == change);
-        found.cloned().ok_or_else(|| json!(shown).to_string())
-    })
 }
 
 #[test]
@@ -118,7 +89,7 @@ fn only_who_is_known_sends_heartbeats_and_each_for_its_own_sources() {
 fn a_heartbeat_over_http_is_a_sign_of_life() {
     let site = site("  - {id: fw-01, heartbeat: {every: 2s, grace: 1s}}\n");
     let server = site.start();
-    let silent = wait_for_told(&server, ("source.silent", "began"));
+    let silent = wait_for_newest(&server, ("source.silent", "began"));
     assert_eq!(silent["incident"]["severity"], "high");
     wait::within(PATIENCE, "the source is heard", || {
         ask(&server, Some(ADMIN), ("GET", "fw-01")).expect(200);
@@ -135,14 +106,14 @@ fn a_job_that_fails_is_told_with_its_reason_until_a_run_ends_well_also_over_a_cr
     assert!(fail.status.success(), "{fail:?}");
     server.kill();
     let server = site.start();
-    let failed = wait_for_told(&server, ("source.failed", "began"));
+    let failed = wait_for_newest(&server, ("source.failed", "began"));
     assert_eq!(failed["incident"]["severity"], "high");
     let title = failed["incident"]["title"].as_str().unwrap();
     assert!(title.contains("code") && !title.contains(['\u{1b}', '\n']), "{title:?}");
     assert!(site.run(&["heartbeat", "job-1", "--start"]).status.success());
     assert_eq!(watcher(&server, "source:job-1")["state"], "failing", "a begin proves nothing");
     assert!(site.run(&["heartbeat", "job-1"]).status.success());
-    wait_for_told(&server, ("source.failed", "over"));
+    wait_for_newest(&server, ("source.failed", "over"));
     let well = wait_for_state(&server, "source:job-1", "ok");
     assert!(well["proof"].as_str().unwrap().contains("it took"), "{well}");
     let unknown = site.run(&["heartbeat", "nobody"]);
@@ -154,10 +125,10 @@ fn a_run_that_does_not_end_in_its_time_is_told_until_it_ends() {
     let site = site(&format!("  - {{id: job-1, severity: critical, {}}}\n", yearly(", run_max: 2s")));
     let server = site.start();
     ask(&server, Some(JOBS), ("GET", "job-1/start")).expect(200);
-    let overrun = wait_for_told(&server, ("source.overrun", "began"));
+    let overrun = wait_for_newest(&server, ("source.overrun", "began"));
     assert_eq!(overrun["incident"]["severity"], "critical");
     ask(&server, Some(JOBS), ("GET", "job-1")).expect(200);
-    wait_for_told(&server, ("source.overrun", "over"));
+    wait_for_newest(&server, ("source.overrun", "over"));
 }
 
 #[test]

@@ -3,15 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use balefire_tests::client::token_hash;
 use balefire_tests::daemon::{Daemon, free_address, needed};
 use balefire_tests::disk::SmallDisk;
 use balefire_tests::left_out;
 use balefire_tests::proxy::Proxy;
 use balefire_tests::server::{Server, Site};
 use balefire_tests::wait;
+use balefire_tests::watched::{PATIENCE, wait_for_newest, wait_for_state, watcher};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
@@ -20,57 +21,22 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A machine that does much else takes its time.
-const PATIENCE: Duration = Duration::from_secs(90);
-
 /// Short, so that a test is; long enough for a busy machine to let a canary through.
 const TIMES: &str = "every: 1s, deadline: 4s, misses: 2";
-
-fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// With the token that the listener knows and the settings of a canary over it.
 fn config(listen: SocketAddr, (token, canary): (&str, &str)) -> String {
     format!(
         "http:\n  listen: \"{listen}\"\n  tokens: {{canary: {{sha256: {}}}}}\nrouting: custom\n\
          watch:\n  canary: [{{via: http, {canary}, {TIMES}}}]\n",
-        hash(token)
+        token_hash(token)
     )
-}
-
-fn watcher(server: &Server, name: &str) -> Value {
-    let answer = server.get("/api/v1/watch").expect(200).json();
-    let all = answer["watchers"].as_array().unwrap().clone();
-    let found = all.iter().find(|watcher| watcher["name"] == name);
-    found.unwrap_or_else(|| panic!("{name} is not watched: {all:?}")).clone()
-}
-
-fn wait_for_state(server: &Server, name: &str, expected: &str) -> Value {
-    wait::within(PATIENCE, &format!("{name} is {expected}"), || {
-        let found = watcher(server, name);
-        if found["state"] == expected { Ok(found) } else { Err(found.to_string()) }
-    })
-}
-
-/// The newest incident of a watcher that tells of this change of this failure.
-fn wait_for_told(server: &Server, name: &str, (rule, change): (&str, &str)) -> Value {
-    wait::within(PATIENCE, &format!("{rule} of {name}: {change}"), || {
-        let found: Vec<Value> = server
-            .list(&format!("limit=1000&rule=watch.{rule}"))
-            .iter()
-            .map(|row| server.show(row["id"].as_str().unwrap()))
-            .filter(|shown| shown["incident"]["labels"]["watcher"] == name)
-            .collect();
-        let is_it = |shown: &&Value| shown["incident"]["labels"]["change"] == change;
-        found.iter().find(is_it).cloned().ok_or_else(|| format!("{} {found:?}", watcher(server, name)))
-    })
 }
 
 /// That it was lost, and that this is over when the next one arrives.
 fn expect_resolved(server: &Server, name: &str, lost: &Value) {
     wait_for_state(server, name, "ok");
-    let over = wait_for_told(server, name, ("canary.lost", "over"));
+    let over = wait_for_newest(server, ("canary.lost", "over"));
     assert!(over["incident"]["description"].as_str().unwrap().contains("arrived after"), "{over}");
     let id = lost["incident"]["id"].as_str().unwrap();
     wait::within(PATIENCE, "what was told is resolved", || {
@@ -88,7 +54,7 @@ fn a_listener_that_hangs_or_refuses_loses_canaries_until_one_arrives() {
     let server = site.start();
     wait_for_state(&server, "canary:http", "ok");
     proxy.hang();
-    let lost = wait_for_told(&server, "canary:http", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     assert_eq!(lost["incident"]["severity"], "critical");
     assert_eq!(lost["incident"]["nist_controls"], json!(["3.3.4"]));
     let metrics = server.get("/metrics").expect(200).text();
@@ -113,7 +79,7 @@ fn a_canary_whose_token_is_revoked_is_lost_until_it_has_a_good_one() {
     wait_for_state(&server, "canary:http", "ok");
     site.configure(&with("second-token-03ab", "first-token-7710"));
     server.hang_up();
-    let lost = wait_for_told(&server, "canary:http", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     assert!(lost["incident"]["title"].as_str().unwrap().contains("answers 401"), "{lost}");
     site.configure(&with("second-token-03ab", "second-token-03ab"));
     server.hang_up();
@@ -133,7 +99,7 @@ fn a_canary_is_looked_for_behind_a_file_channel() {
     wait_for_state(&server, "canary:http", "ok");
     site.configure(&with("[{name: few, match: ['severity >= high'], to: [archive]}]"));
     server.hang_up();
-    let lost = wait_for_told(&server, "canary:http", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     assert!(lost["incident"]["title"].as_str().unwrap().contains("out.jsonl"), "{lost}");
     site.configure(&with("[{name: all, to: [archive]}]"));
     server.hang_up();
@@ -151,7 +117,7 @@ fn a_look_that_hangs_is_blind_and_the_other_watchers_go_on() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let blind = wait_for_state(&server, "canary:http", "blind");
     assert!(blind["blind"]["why"].as_str().unwrap().contains("does not end"), "{blind}");
-    wait_for_told(&server, "canary:http", ("blind", "began"));
+    wait_for_newest(&server, ("blind", "began"));
     let looked = watcher(&server, "self.journal")["looked"].clone();
     wait::within(PATIENCE, "the others look", || {
         let now = watcher(&server, "self.journal")["looked"].clone();
@@ -240,13 +206,13 @@ fn a_logger_that_stands_still_loses_canaries_then_hangs_who_logs_until_it_goes_o
     let logger = Logger::new();
     let (_site, server) = logger.watched();
     logger.signal(Signal::STOP);
-    let lost = wait_for_told(&server, "canary:syslog", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     assert_eq!(lost["incident"]["severity"], "critical");
-    let blocked = wait_for_told(&server, "canary:syslog", ("syslog.blocked_producers", "began"));
+    let blocked = wait_for_newest(&server, ("syslog.blocked_producers", "began"));
     assert_eq!(blocked["incident"]["severity"], "critical");
     logger.signal(Signal::CONT);
     expect_resolved(&server, "canary:syslog", &lost);
-    wait_for_told(&server, "canary:syslog", ("syslog.blocked_producers", "over"));
+    wait_for_newest(&server, ("syslog.blocked_producers", "over"));
 }
 
 #[test]
@@ -254,7 +220,7 @@ fn a_logger_that_is_killed_loses_canaries_until_it_is_back() {
     let mut logger = Logger::new();
     let (_site, server) = logger.watched();
     logger.signal(Signal::KILL);
-    let lost = wait_for_told(&server, "canary:syslog", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     logger.daemon = None;
     logger.start();
     expect_resolved(&server, "canary:syslog", &lost);
@@ -275,7 +241,7 @@ fn a_logger_without_room_loses_canaries_until_it_writes_again() {
     for _ in 0..8 {
         UnixDatagram::unbound().unwrap().send_to(chatter.as_bytes(), logger.socket()).unwrap();
     }
-    let lost = wait_for_told(&server, "canary:syslog", ("canary.lost", "began"));
+    let lost = wait_for_newest(&server, ("canary.lost", "began"));
     disk.empty();
     expect_resolved(&server, "canary:syslog", &lost);
 }
