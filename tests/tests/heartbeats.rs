@@ -6,8 +6,6 @@ use balefire_tests::client::{Answer, Connection, token_hash};
 use balefire_tests::server::{Server, Site};
 use balefire_tests::wait;
 use balefire_tests::watched::{PATIENCE, wait_for_newest, wait_for_state, watcher};
-use serde_json::{Value, json};
-use std::time::Duration;
 
 const FIREWALL: &str = "firewall-token-1f0e";
 const JOBS: &str = "jobs-token-77aa";
