@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The label that says for how many seconds it might be so before it was wrong.
+pub(crate) const ALLOWED: &str = "allowed";
+
 /// One moment on two clocks. Every deadline counts on `boot`, which goes on through suspension and which nobody sets; `wall`
 /// is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +181,12 @@ impl Failure {
     pub fn since(mut self, first_bad: Timestamp) -> Failure {
         self.first_bad = Some(first_bad);
         self
+    }
+
+    /// With how long it may be so before it is wrong, by the settings: the report takes nothing else for a late detection.
+    #[must_use]
+    pub fn allowed_for(self, allowed: Duration) -> Failure {
+        self.labelled(ALLOWED, format!("{:.3}", allowed.as_secs_f64()))
     }
 
     /// With how much is lost.

@@ -1,5 +1,6 @@
 //! Incidents that tell of one failure become one case: from its begin over what became worse to its end.
 
+use crate::look::ALLOWED;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -25,7 +26,9 @@ pub struct Case {
     pub first_bad: Option<Timestamp>,
     /// When it was seen.
     pub detected: Option<Timestamp>,
-    /// Seconds between the two.
+    /// Seconds that it might be so by the settings before it was wrong, as a heartbeat may be late.
+    pub allowed_s: Option<f64>,
+    /// Seconds between the two, less those that were allowed.
     pub detect_s: Option<f64>,
     /// To whom it was sent, and what they answered.
     pub told: Vec<Told>,
@@ -171,6 +174,7 @@ impl Case {
         set(&mut self.cause, line("Cause:"));
         set(&mut self.remediation, line("What to do:"));
         self.first_bad = self.first_bad.or_else(|| time(&labels["first_bad"]));
+        self.allowed_s = self.allowed_s.or_else(|| labels[ALLOWED].as_str().and_then(|allowed| allowed.parse().ok()));
         self.detected = self.detected.or_else(|| time(&labels["detected"])).or_else(|| time(&incident["received_at"]));
         if let Some(count) = labels["loss"].as_str() {
             self.loss = Some(format!("{count} {}", text(&labels["loss_unit"])));
@@ -208,7 +212,8 @@ impl Case {
         };
         // Where nothing is known of before, the label holds the time of detection: that measures nothing.
         let first_bad = self.first_bad.filter(|first_bad| Some(*first_bad) != self.detected);
-        self.detect_s = between(first_bad, self.detected);
+        self.detect_s =
+            between(first_bad, self.detected).map(|seconds| (seconds - self.allowed_s.unwrap_or(0.0)).max(0.0));
         let accepted = self.told.iter().filter(|told| told.status == "delivered").filter_map(|told| told.at).min();
         self.notify_s = between(self.detected, accepted);
         let ended = |seconds: f64| SignedDuration::try_from_secs_f64(seconds).ok();

@@ -138,11 +138,12 @@ fn of_case(page: &mut String, case: &Case) {
         (_, Some(recovered)) => format!("{}; lasted {}", shown(recovered), seconds(case.lasted_s)),
         (_, None) => "not over".to_owned(),
     };
+    let allowed = case.allowed_s.map_or_else(String::new, |allowed| format!(", and {allowed:.3} s that were allowed"));
     let rows = [
         ("watcher", format!("{} ({})", case.watcher, case.target)),
         ("severity", case.severity.clone()),
         ("first bad", time(case.first_bad)),
-        ("detected", format!("{}; after {}", time(case.detected), seconds(case.detect_s))),
+        ("detected", format!("{}; after {}{allowed}", time(case.detected), seconds(case.detect_s))),
         ("sent", told.join("\n")),
         ("first accepted after", seconds(case.notify_s)),
         ("acknowledged", case.acknowledged.join("\n")),

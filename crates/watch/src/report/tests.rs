@@ -68,6 +68,17 @@ fn life() -> Vec<Value> {
 }
 
 #[test]
+fn a_silence_is_detected_from_when_it_was_longer_than_allowed() {
+    let mut silent =
+        incident(&Told { change: "began", second: 104, failure: "source.silent", deliveries: delivered(110) });
+    let labels = &mut silent["incident"]["labels"];
+    labels["first_bad"] = json!(at(10));
+    labels["allowed"] = json!("90.000");
+    let report = report(facts(), &[silent]);
+    assert_eq!((report.failures[0].allowed_s, report.failures[0].detect_s), (Some(90.0), Some(4.0)));
+}
+
+#[test]
 fn what_began_became_worse_and_ended_is_one_case_with_every_field() {
     let report = report(facts(), &life());
     assert_eq!(report.failures.len(), 1);

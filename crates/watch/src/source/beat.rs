@@ -53,7 +53,8 @@ impl Beat {
             let summary = format!("source {id} is silent for {} (limit {limit})", span(quiet));
             let cure = format!("see whether {id} runs and reaches Balefire: balefire watch status, and its own log");
             let failure = Failure::new("source.silent", *severity, summary).caused_by(last).cured_by(cure);
-            return Look::of(vec![failure.since(since.wall).labelled("source_name", id.clone())], "");
+            let failure = failure.since(since.wall).allowed_for(every.saturating_add(*grace));
+            return Look::of(vec![failure.labelled("source_name", id.clone())], "");
         }
         match heard {
             Some(heard) => Look::ok(format!("{} events, the last at {:.0}", heard.count, heard.last.wall)),
@@ -132,6 +133,12 @@ mod tests {
             ("ok", "ok", "failing")
         });
         assert_eq!(at_second(191, Some(191)), "ok");
+    }
+
+    #[test]
+    fn a_silence_says_how_long_it_might_be() {
+        let Sight::Failing(failures) = beat().judge(at(100), heard(0)).sight else { panic!("it is silent") };
+        assert_eq!((failures[0].first_bad, failures[0].labels["allowed"].as_str()), (Some(at(0).wall), "90.000"));
     }
 
     #[test]

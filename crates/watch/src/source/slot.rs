@@ -105,7 +105,8 @@ impl Slots {
                 span(*run_max)
             );
             let cure = format!("see what {id} is doing; its end, its failure or its next begin ends this");
-            failures.push(Failure::new("source.overrun", *severity, summary).cured_by(cure).since(began.wall));
+            let failure = Failure::new("source.overrun", *severity, summary).cured_by(cure);
+            failures.push(failure.since(began.wall).allowed_for(*run_max));
         }
         if let Some((at, words)) = &pulse.failed {
             let words = if words.is_empty() { "it gave no reason" } else { words };
@@ -155,6 +156,7 @@ impl Slots {
             .caused_by(format!("no event has come for {:.0}; expected: {}", due.time, timetable.text()))
             .cured_by(format!("see whether {id} was started, and what it says; its next run ends this"))
             .since(due.time)
+            .allowed_for(*start_grace)
             .labelled("source_name", id.clone())
             .labelled("missed", is_missed.to_string());
         Look::of(vec![failure], "")
