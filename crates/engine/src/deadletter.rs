@@ -7,7 +7,7 @@ use balefire_model::record::{AttemptEnded, Purged, Redriven};
 use balefire_model::{Acknowledgement, Cause, DeliveryId, IncidentId, Position, Reason, Record, Repeats, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many are remembered. The oldest go first; they stay in the history.
@@ -210,10 +210,17 @@ impl Engine {
                 left += 1;
             }
         }
-        // An end comes after all that it closes, also where it was given up first.
-        chosen.sort_by_key(|(_, reason, ..)| !opens(*reason));
+        // An end and a note of who takes care come after all that they are about, also where they were given up first.
+        let notes = &self.state.open;
+        chosen.sort_by_cached_key(|(delivery, reason, incident, channel)| {
+            let is_last_note = *reason == Reason::Acked && notes.newest_note(*incident, channel) == Some(*delivery);
+            (!opens(*reason), is_last_note)
+        });
         let moved: Vec<DeliveryId> = chosen.iter().map(|(delivery, ..)| *delivery).collect();
-        let mut on_their_way = None;
+        let later = chosen.iter().filter(|(_, reason, ..)| matches!(reason, Reason::Resolved | Reason::Acked));
+        let of_later: BTreeSet<IncidentId> = later.map(|(_, _, incident, _)| *incident).collect();
+        let mut opened: Option<BTreeMap<_, Vec<DeliveryId>>> = None;
+        let mut noted: BTreeMap<(IncidentId, String), Vec<DeliveryId>> = BTreeMap::new();
         for (delivery, reason, incident, channel) in chosen {
             let by = order.by.clone();
             if let Some(comment) = order.purge.clone() {
@@ -221,13 +228,17 @@ impl Engine {
                 self.record(now, Record::Purged(purged), effects);
                 continue;
             }
-            let behind = match reason {
-                Reason::Resolved => {
-                    let on_their_way = on_their_way.get_or_insert_with(|| self.on_their_way());
-                    on_their_way.get(&(incident, channel.clone())).cloned().unwrap_or_default()
-                }
-                _ => Vec::new(),
-            };
+            let mut behind = Vec::new();
+            if matches!(reason, Reason::Resolved | Reason::Acked) {
+                let opened = opened.get_or_insert_with(|| self.on_their_way(&of_later));
+                behind.extend(opened.get(&(incident, channel.clone())).into_iter().flatten());
+            }
+            if reason == Reason::Acked {
+                // Somebody takes care, and nobody does: the later word is the one that counts.
+                let before = noted.entry((incident, channel.clone())).or_default();
+                behind.extend(before.iter());
+                before.push(delivery);
+            }
             self.record(now, Record::Redriven(Redriven { delivery, incident, channel, by, behind }), effects);
             self.close_again(now, delivery, &order.by, effects);
             self.acknowledge_also(now, delivery, effects);
@@ -235,11 +246,11 @@ impl Engine {
         Answer::Moved { deliveries: Arc::new(moved), left }
     }
 
-    /// What has not arrived yet of incidents that are over, by incident and channel.
-    fn on_their_way(&self) -> BTreeMap<(IncidentId, String), Vec<DeliveryId>> {
+    /// What has not arrived yet of these incidents, by incident and channel.
+    fn on_their_way(&self, of: &BTreeSet<IncidentId>) -> BTreeMap<(IncidentId, String), Vec<DeliveryId>> {
         let mut found: BTreeMap<_, Vec<DeliveryId>> = BTreeMap::new();
-        let of_ended = |pending: &&Pending| opens(pending.reason) && self.state.open.end(pending.incident).is_some();
-        for (delivery, pending) in self.state.pending.iter().filter(|(_, pending)| of_ended(pending)) {
+        let is_of = |pending: &&Pending| opens(pending.reason) && of.contains(&pending.incident);
+        for (delivery, pending) in self.state.pending.iter().filter(|(_, pending)| is_of(pending)) {
             let channel = self.state.names[pending.channel as usize].clone();
             found.entry((pending.incident, channel)).or_default().push(*delivery);
         }

@@ -336,6 +336,12 @@ impl Opens {
         }
     }
 
+    /// The last message to a channel of who takes care of an incident.
+    pub(crate) fn newest_note(&self, incident: IncidentId, channel: &str) -> Option<DeliveryId> {
+        let told = &self.incidents.get(&incident)?.told;
+        told.iter().rev().find(|told| told.is_ack && *told.channel == *channel).map(|told| told.delivery)
+    }
+
     /// What was given up is on its way again.
     pub(crate) fn tried_again(&mut self, incident: IncidentId, delivery: DeliveryId) {
         let Some(open) = self.incidents.get_mut(&incident) else { return };

@@ -576,14 +576,17 @@ impl State {
         let pending = self.next_pending(at, &about, (channel, dead.reason), rare);
         self.enqueue(delivery, Pending { attempts: dead.attempts, ..pending });
         if dead.reason != Reason::Resolved {
-            self.hold_end(dead.incident, &dead.channel, delivery);
+            let end = DeliveryId::derive(dead.incident, Reason::Resolved.as_str(), &dead.channel);
+            self.hold(end, delivery);
+            let note = self.open.newest_note(dead.incident, &dead.channel);
+            note.filter(|note| *note != delivery).into_iter().for_each(|note| self.hold(note, delivery));
         }
     }
 
-    /// The end of an incident, where it has not gone out yet, waits for a message that is on its way again.
-    fn hold_end(&mut self, incident: IncidentId, channel: &str, delivery: DeliveryId) {
-        let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), channel);
-        let Some(pending) = self.pending.get_mut(&end).filter(|pending| !pending.in_flight) else { return };
+    /// The end of an incident, or who takes care of it, where that has not gone out yet, waits for a message that is on its
+    /// way again.
+    fn hold(&mut self, later: DeliveryId, delivery: DeliveryId) {
+        let Some(pending) = self.pending.get_mut(&later).filter(|pending| !pending.in_flight) else { return };
         let rank = pending.rank();
         let (due, has_opened) = (pending.due.take(), pending.has_opened());
         let rare = pending.rare.get_or_insert_default();
@@ -594,7 +597,7 @@ impl State {
         if let Some(due) = due {
             queue.waiting.remove(&(due.into(), rank));
         }
-        self.behind.insert((delivery, end));
+        self.behind.insert((delivery, later));
     }
 
     fn attempt_started(&mut self, at: Timestamp, started: &AttemptStarted) {

@@ -15,6 +15,8 @@ pub(crate) struct Acks {
     taken_back: BTreeMap<IncidentId, String>,
     /// How often channels were told so.
     pub(crate) told_back: u64,
+    /// Which channels have a note of it: they heard so, or it came from there.
+    noted: BTreeSet<(IncidentId, String)>,
     /// Which channels must hear of it by the end of this batch, and of what they were told.
     must_hear: BTreeMap<(IncidentId, String), BTreeSet<DeliveryId>>,
 }
@@ -46,16 +48,24 @@ impl Ledger {
             Some(of) => _ = self.acks.taken_back.insert(change.incident, of),
             None => _ = self.acks.by.insert(change.incident, change.by.clone()),
         }
-        // Who has noted it himself, on all that he has, need not hear so.
+        // Who has noted it himself, on all that he has, need not hear so; who has no note need not hear that it is taken back.
         let knows = |channel: &str| change.by == format!("all rows of {channel}");
+        let has_note = |channel: &str| self.acks.noted.contains(&(change.incident, channel.to_owned()));
+        let is_taken_back = change.state == State::Open;
         for id in self.by_incident.get(&change.incident).into_iter().flatten() {
             let course = &self.courses[id];
             let policy = self.lanes.get(&course.channel).and_then(|lane| lane.policy.as_ref());
             let keeps = policy.is_some_and(|policy| policy.hears_acks) && !knows(&course.channel);
+            let keeps = keeps && (!is_taken_back || has_note(&course.channel));
             if keeps && course.opens() && (course.delivered || !course.ended) {
                 let told = self.acks.must_hear.entry((change.incident, course.channel.clone())).or_default();
                 told.insert(*id);
             }
+        }
+        if is_taken_back {
+            self.acks.noted.retain(|(of, _)| *of != change.incident);
+        } else if let Some(channel) = change.by.strip_prefix("all rows of ") {
+            self.acks.noted.insert((change.incident, channel.to_owned()));
         }
     }
 
@@ -71,7 +81,11 @@ impl Ledger {
         };
         self.demand(is_true, || format!("{followed:?} of what is not so"));
         for planned in &followed.deliveries {
-            self.acks.must_hear.remove(&(id, planned.channel.clone()));
+            let place = (id, planned.channel.clone());
+            self.acks.must_hear.remove(&place);
+            if matches!(acknowledgement, Acknowledgement::Given { .. }) {
+                self.acks.noted.insert(place);
+            }
             let keeps = self.lanes.get(&planned.channel).and_then(|lane| lane.policy.as_ref());
             let keeps = keeps.is_some_and(|policy| policy.hears_acks) && planned.reason == Reason::Acked;
             self.demand(keeps, || format!("{planned:?} to a channel that keeps no such note"));

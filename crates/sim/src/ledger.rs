@@ -351,7 +351,7 @@ impl Ledger {
 
     /// Somebody sent a dead letter on its way again.
     fn redriven(&mut self, at: Timestamp, redriven: &Redriven, moment: Moment) {
-        let Redriven { delivery, by, .. } = redriven.clone();
+        let Redriven { delivery, by, behind, .. } = redriven.clone();
         let dead = self.dead.remove(&delivery);
         self.decisions += 1;
         let order = self.decisions;
@@ -365,16 +365,34 @@ impl Ledger {
             course.planned = moment;
             let place = (Reverse(course.severity), delivery);
             self.lanes.entry(course.channel.clone()).or_default().open.insert(place);
+            if course.reason == Reason::Acked {
+                course.behind.extend(behind);
+            }
             let (incident, channel, reason) = (course.incident, course.channel.clone(), course.reason);
-            let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), &channel);
-            if let Some(end) = self.courses.get_mut(&end).filter(|end| !end.ended && !end.under_way)
-                && reason != Reason::Resolved
-                && !end.behind.contains(&delivery)
-            {
-                end.behind.push(delivery);
+            if reason != Reason::Resolved {
+                let end = DeliveryId::derive(incident, Reason::Resolved.as_str(), &channel);
+                let note = self.newest_note(incident, &channel);
+                for later in [Some(end), note.filter(|note| *note != delivery)].into_iter().flatten() {
+                    self.waits_also(later, delivery);
+                }
             }
             self.closes_again(delivery);
         }
+    }
+
+    /// What has not gone out yet goes out after what is on its way again.
+    fn waits_also(&mut self, later: DeliveryId, delivery: DeliveryId) {
+        let later = self.courses.get_mut(&later).filter(|later| !later.ended && !later.under_way);
+        if let Some(later) = later.filter(|later| !later.behind.contains(&delivery)) {
+            later.behind.push(delivery);
+        }
+    }
+
+    /// The last message to a channel of who takes care of an incident that is not over.
+    fn newest_note(&self, incident: IncidentId, channel: &str) -> Option<DeliveryId> {
+        let planned = self.by_incident.get(&incident).filter(|_| !self.follow.resolved.contains(&incident))?;
+        let is_note = |course: &Course| course.reason == Reason::Acked && course.channel == channel;
+        planned.iter().rev().find(|id| is_note(&self.courses[*id])).copied()
     }
 
     /// Who gets a message again about what is over hears again that it is, after it.

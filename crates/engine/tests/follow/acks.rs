@@ -6,7 +6,7 @@ use balefire_engine::{
     AckSeen, AcksSeen, Act, Answer, ChannelPolicy, DeadLetterFilter, DeadLetterOrder, FallbackOn, Input, Unacknowledged,
 };
 use balefire_model::record::StateChanged;
-use balefire_model::{Acknowledgement, Cause, Position, Reason, Record, Severity, State};
+use balefire_model::{Acknowledgement, Cause, Outcome, Position, Reason, Record, Severity, State};
 use std::sync::Arc;
 
 /// One that keeps acknowledgements.
@@ -271,4 +271,59 @@ fn every_open_incident_is_asked_about_in_time_and_the_newest_each_time() {
         before = found.next;
     }
     assert_eq!(seen.len(), 13_000);
+}
+
+/// A table with room for several, to which a note of who takes care did not get through, and of which the note that nobody does
+/// ended like this.
+fn taken_back_after_a_dead_note(second: Outcome) -> Bench {
+    let hook = ChannelPolicy { in_flight: 4, ..table("hook") };
+    let mut bench = Bench::new(settings(vec![hook, channel("pager")], &[(60, "pager")]));
+    bench.submit(1, 1, Severity::High);
+    bench.end(2, "hook", delivered());
+    assert_eq!(bench.change(3, 1, State::Acked), ["plan acked: hook", "try hook"]);
+    bench.end(4, "hook", rejected(Cause::Schema));
+    assert_eq!(bench.change(5, 1, State::Open), ["plan acked: hook", "try hook"]);
+    bench.end(6, "hook", second);
+    bench
+}
+
+fn order_all() -> DeadLetterOrder {
+    DeadLetterOrder { filter: DeadLetterFilter::default(), by: "anna".to_owned(), purge: None }
+}
+
+fn redrive_all() -> Input {
+    Input::DeadLetters(order_all())
+}
+
+#[test]
+fn of_notes_that_are_redriven_together_the_later_word_comes_last() {
+    let mut bench = taken_back_after_a_dead_note(rejected(Cause::Schema));
+    assert_eq!(bench.step(7, redrive_all()), ["again hook", "again hook", "try hook"]);
+    assert!(matches!(acknowledgement(&bench), Acknowledgement::Given { .. }));
+    assert_eq!(bench.end(8, "hook", delivered()), ["try hook"]);
+    assert!(matches!(acknowledgement(&bench), Acknowledgement::TakenBack { .. }));
+}
+
+#[test]
+fn notes_that_are_redriven_wait_for_each_other_in_one_direction_only() {
+    let mut bench = taken_back_after_a_dead_note(rejected(Cause::Schema));
+    // The earlier one goes again alone, and is given up after the later one.
+    let DeadLetterOrder { filter, by, purge } = order_all();
+    let first = bench.engine.dead_letters(&filter).next().unwrap().0;
+    let filter = DeadLetterFilter { deliveries: vec![first], ..filter };
+    assert_eq!(bench.step(7, Input::DeadLetters(DeadLetterOrder { filter, by, purge })), ["again hook", "try hook"]);
+    bench.end(8, "hook", rejected(Cause::Schema));
+    assert_eq!(bench.step(9, redrive_all()), ["again hook", "again hook", "try hook"]);
+    assert!(matches!(acknowledgement(&bench), Acknowledgement::Given { .. }));
+    assert_eq!(bench.end(10, "hook", delivered()), ["try hook"]);
+    assert!(matches!(acknowledgement(&bench), Acknowledgement::TakenBack { .. }));
+}
+
+#[test]
+fn a_note_that_has_not_gone_out_waits_for_an_earlier_one_that_is_redriven() {
+    let mut bench = taken_back_after_a_dead_note(rejected(Cause::Network));
+    assert_eq!(bench.step(7, redrive_all()), ["again hook", "try hook"]);
+    assert!(bench.tick(3600).iter().all(|word| !word.starts_with("try hook")));
+    assert!(bench.end(3601, "hook", delivered()).contains(&"try hook".to_owned()));
+    assert!(matches!(acknowledgement(&bench), Acknowledgement::TakenBack { .. }));
 }
