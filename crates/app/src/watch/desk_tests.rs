@@ -348,3 +348,16 @@ fn one_that_was_changed_while_its_look_hung_is_the_new_one() {
     let running = desk.seats["file:/a"].running.as_ref().unwrap();
     assert!(running.watcher.is_some() && format!("{:?}", running.watched.plan).contains("level: 7"));
 }
+
+#[test]
+fn rounds_that_follow_each_other_at_once_all_look() {
+    let scene = Arc::<Scene>::default();
+    let mut desk = Desk::new(clock::moment(), BTreeMap::new(), Published::default());
+    let names: [(&str, u8); 3] = [("file:/a", 0), ("file:/b", 0), ("file:/c", 0)];
+    drop(desk.configure(clock::moment(), Some(&watching(&scene, &names))));
+    desk.look_by(Hands::new(Arc::new(Nobody), clock::moment, Duration::from_secs(60)));
+    for _ in 0..20_000 {
+        drop(desk.round(&clock::moment, &Nobody, true));
+    }
+    assert_eq!(scene.looks.load(Ordering::Relaxed), 60_000);
+}

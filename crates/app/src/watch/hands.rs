@@ -4,7 +4,7 @@
 use balefire_watch::{Around, Look, Moment, Watcher};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -145,7 +145,9 @@ impl Worker {
 
     fn begin(&self, work: VecDeque<Work>) {
         *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = work;
-        if self.wake.send(()).is_err() {
+        // A call that waits already will do. Waiting until it is heard would be waiting for a thread that may itself wait until
+        // we take what it has done.
+        if let Err(TrySendError::Disconnected(())) = self.wake.try_send(()) {
             tracing::error!("the thread that looks has ended by a fault of our own");
         }
     }
