@@ -6,7 +6,7 @@ use balefire_tests::vm::{self, Story};
 
 /// By when a failure must be told, from the deed to the delivered alert. The machine is emulated, on a processor that other
 /// tests use; the measured times are in docs/audit-watch.md.
-const TOLD_WITHIN: f64 = 60.0;
+const TOLD_WITHIN: f64 = 30.0;
 
 /// What a flood of records and a disk that fills may come to as well, where the machine is busy with other things.
 const FLOODED: [&str; 4] = ["audit.stuck", "audit.lost", "audit.space_low", "audit.space_admin"];

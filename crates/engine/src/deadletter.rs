@@ -211,6 +211,7 @@ impl Engine {
             }
         }
         // An end and a note of who takes care come after all that they are about, also where they were given up first.
+        // The last note is redriven last: it waits for the earlier ones, and they must not wait for it.
         let notes = &self.state.open;
         chosen.sort_by_cached_key(|(delivery, reason, incident, channel)| {
             let is_last_note = *reason == Reason::Acked && notes.newest_note(*incident, channel) == Some(*delivery);

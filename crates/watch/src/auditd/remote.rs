@@ -90,6 +90,7 @@ fn judge(state: &RemoteState, level: &mut u64) -> Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watcher::Nobody;
 
     fn look(text: &str, level: &mut u64) -> Option<(Severity, String)> {
         match judge(&remote_state(text), level).sight {
@@ -133,21 +134,6 @@ mod tests {
 
     #[test]
     fn only_what_is_written_anew_counts() {
-        struct Nobody;
-        impl Around for Nobody {
-            fn source(&self, _: &str) -> Option<crate::watcher::Heard> {
-                None
-            }
-            fn sources(&self) -> Vec<(String, crate::watcher::Heard)> {
-                Vec::new()
-            }
-            fn nonce(&self) -> String {
-                String::new()
-            }
-            fn own(&self) -> Option<crate::watcher::Own> {
-                None
-            }
-        }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("remote.state");
         let mut watcher = Remote(path.clone()).begin(None);
